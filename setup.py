@@ -1,0 +1,46 @@
+"""Package metadata, all of it read from `settings.ini`, the one file nbdev keeps it in."""
+
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+config = ConfigParser(delimiters=["="])
+config.read("settings.ini", encoding="utf-8")
+settings = config["DEFAULT"]
+
+setup(
+    name=settings["lib_name"],
+    version=settings["version"],
+    description=settings["description"],
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author=settings["author"],
+    author_email=settings["author_email"],
+    url=settings["git_url"],
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=settings["keywords"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Natural Language :: English",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
+    packages=find_packages(include=["fkp_nb", "fkp_nb.*"]),
+    package_data={"fkp_nb": ["py.typed"]},
+    python_requires=f">={settings['min_python']}",
+    install_requires=settings["requirements"].split(),
+    extras_require={
+        "dev": settings["dev_requirements"].split(),
+        "kaggle": settings["kaggle_requirements"].split(),
+    },
+    entry_points={
+        "console_scripts": [line.strip() for line in settings["console_scripts"].splitlines()],
+        "nbdev": [f"{settings['lib_name']}={settings['lib_name']}._modidx:d"],
+    },
+    zip_safe=False,
+)
