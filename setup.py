@@ -9,11 +9,15 @@ config = ConfigParser(delimiters=["="])
 config.read("settings.ini", encoding="utf-8")
 settings = config["DEFAULT"]
 
+# On PyPI a picture must have a full address; on GitHub and in a checkout the README's relative one works.
+pictures = f"]({settings['git_url']}/raw/main/README_files/"
+readme = Path("README.md").read_text(encoding="utf-8").replace("](README_files/", pictures)
+
 setup(
     name=settings["lib_name"],
     version=settings["version"],
     description=settings["description"],
-    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description=readme,
     long_description_content_type="text/markdown",
     author=settings["author"],
     author_email=settings["author_email"],
