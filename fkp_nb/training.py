@@ -161,7 +161,7 @@ def _check_targets(targets: NDArray[np.floating], images: NDArray[np.uint8]) -> 
         row, column = np.argwhere(np.isnan(targets))[0]
         raise DataError(f"the target in row {row}, column {column} is missing: fill the gaps first (fkp_nb.imputation)")
 
-# %% ../nbs/06_training.ipynb #5aa0ea1c
+# %% ../nbs/06_training.ipynb #c4193733
 def train(
     build: Callable[[], keras.Model],  # makes the untrained model, such as `original_cnn`
     images: NDArray[np.uint8],  # `(n, 96, 96)`, grey levels
@@ -215,6 +215,7 @@ def train(
             epochs=config.epochs,
             initial_epoch=len(history),
             callbacks=[_Checkpoint(checkpoint, config, history, report)],
+            shuffle=False,  # Keras would shuffle the batches once more, with a generator that no seed here governs
             verbose=0,
         )
     model.load_weights(checkpoint / f"best-{best_epoch([row['val_loss'] for row in history]) + 1}.weights.h5")
