@@ -52,7 +52,7 @@ def fold_rows(
     learnt = (folds != test_fold) & (folds != validation_fold)
     return np.flatnonzero(learnt), np.flatnonzero(folds == validation_fold), np.flatnonzero(folds == test_fold)
 
-# %% ../nbs/07_evaluation.ipynb #0e7dc81f
+# %% ../nbs/07_evaluation.ipynb #68619660
 def evaluate(
     keypoints: NDArray[np.floating],  # labels, `(n, 15, 2)`, pixels, NaN where there is none
     predictions: NDArray[np.floating],  # `(n, 15, 2)`, pixels
@@ -69,7 +69,7 @@ def evaluate(
         "pck_0.1": percentage_of_correct_keypoints(keypoints, predictions),
     }
 
-# %% ../nbs/07_evaluation.ipynb #546ce5cb
+# %% ../nbs/07_evaluation.ipynb #a185e8cd
 def error_table(
     keypoints: NDArray[np.floating],  # labels, `(n, 15, 2)`, pixels, NaN where there is none
     predictions: NDArray[np.floating],  # `(n, 15, 2)`, pixels
@@ -97,7 +97,7 @@ def plot_error_table(
         plt.close(figure)
     return figure
 
-# %% ../nbs/07_evaluation.ipynb #7d9a78d2
+# %% ../nbs/07_evaluation.ipynb #84235a96
 def plot_error_curve(
     keypoints: NDArray[np.floating],  # labels, `(n, 15, 2)`, pixels, NaN where there is none
     predictions: NDArray[np.floating],  # `(n, 15, 2)`, pixels
@@ -115,7 +115,7 @@ def plot_error_curve(
         plt.close(figure)
     return figure
 
-# %% ../nbs/07_evaluation.ipynb #ef3a7f76
+# %% ../nbs/07_evaluation.ipynb #b9594db1
 def plot_ranked_faces(
     images: NDArray[np.uint8],  # `(n, 96, 96)`, grey levels
     keypoints: NDArray[np.floating],  # labels, `(n, 15, 2)`, pixels, NaN where there is none
