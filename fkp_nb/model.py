@@ -17,9 +17,10 @@ from PIL import Image
 
 from .data import IMAGE_SIZE, KEYPOINT_NAMES, DataError
 
-# %% ../nbs/04_model.ipynb #f5f552b5
+# %% ../nbs/04_model.ipynb #b205ac45
 def original_cnn(
     n_keypoints: int = len(KEYPOINT_NAMES),  # how many keypoints are predicted
+    momentum: float = 0.99,  # of batch normalisation's running means; Keras' default remembers some hundred steps
 ) -> keras.Model:  # grey levels `(batch, 96, 96, 1)` to pixels `(batch, 2 * n_keypoints)`: x, y, x, y, ...
     "The original notebook's convolutional network."
     network = [keras.Input((IMAGE_SIZE, IMAGE_SIZE, 1)), layers.Rescaling(1 / 255)]
@@ -27,7 +28,7 @@ def original_cnn(
         network += [
             layers.Conv2D(filters, kernel_size, padding="same", use_bias=filters == 512),
             layers.LeakyReLU(negative_slope=0.1),
-            layers.BatchNormalization(),
+            layers.BatchNormalization(momentum=momentum),
             layers.MaxPooling2D(),
         ]
     network += [layers.Flatten(), *(layers.Dense(units, activation="relu") for units in (1024, 512, 512))]
