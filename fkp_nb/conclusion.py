@@ -12,18 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .data import KEYPOINT_NAMES, DataError, FaceData
-from .eda import label_sources
-from .evaluation import assign_folds, fold_rows
+from .eda import SOURCE_B_KEYPOINTS, label_sources
+from .evaluation import split_faces
 from .imputation import make_imputer
 from .metrics import rmse_by_source
 from .model import original_cnn, predict_keypoints
 from .training import TrainingConfig, train
 
 # %% ../nbs/10_conclusion.ipynb #657097df
-REDUCED_KEYPOINTS = tuple(
-    KEYPOINT_NAMES.index(name)
-    for name in ("left_eye_center", "right_eye_center", "nose_tip", "mouth_center_bottom_lip")
-)
+REDUCED_KEYPOINTS = [KEYPOINT_NAMES.index(name) for name in SOURCE_B_KEYPOINTS]
 VARIANT_EPOCHS = {"mean": 10, "median": 10, "complete": 30, "reduced": 10}  # at most; about as many steps each
 
 
@@ -37,15 +34,14 @@ def train_variant(
     if variant not in VARIANT_EPOCHS:
         raise DataError(f"no variant {variant}: there are {', '.join(VARIANT_EPOCHS)}")
     config = config or TrainingConfig(epochs=VARIANT_EPOCHS[variant], dtype_policy="mixed_bfloat16")
-    source = label_sources(faces.train_keypoints)
-    train_rows, validation_rows, _ = fold_rows(assign_folds(faces.train_images, source))
+    train_rows, validation_rows, _ = split_faces(faces)
     imputer = make_imputer("median" if variant == "median" else "mean").fit(faces.train_keypoints[train_rows])
     keypoints = imputer.transform(faces.train_keypoints)
     if variant == "complete":
         complete = np.flatnonzero((~np.isnan(faces.train_keypoints)).all(axis=(1, 2)))
         train_rows, validation_rows = np.intersect1d(train_rows, complete), np.intersect1d(validation_rows, complete)
     if variant == "reduced":
-        keypoints = keypoints[:, list(REDUCED_KEYPOINTS)]
+        keypoints = keypoints[:, REDUCED_KEYPOINTS]
 
     def build() -> keras.Model:
         return original_cnn(n_keypoints=keypoints.shape[1])
@@ -60,42 +56,34 @@ def mean_answers(
 ) -> NDArray[np.float32]:  # `(n, 15, 2)`, pixels, for every training face
     "The mean position of each keypoint on the training folds; where a source never labels one, the mean over both."
     keypoints, source = faces.train_keypoints, label_sources(faces.train_keypoints)
-    train_rows, _, _ = fold_rows(assign_folds(faces.train_images, source))
-    overall = np.nanmean(keypoints[train_rows], axis=0)
-    answers = np.broadcast_to(overall, keypoints.shape).copy()
-    if by_source:
-        for name in ("A", "B"):
-            labels = keypoints[train_rows][source[train_rows] == name]
-            labelled = np.flatnonzero((~np.isnan(labels)).any(axis=(0, 2)))
-            rows = np.flatnonzero(source == name)
-            answers[np.ix_(rows, labelled)] = np.nanmean(labels[:, labelled], axis=0)
-    return answers
+    train_rows, _, _ = split_faces(faces)
+    imputer = make_imputer("mean_by_source" if by_source else "mean").fit(keypoints[train_rows], source[train_rows])
+    return imputer.transform(np.full_like(keypoints, np.nan), source)
 
 # %% ../nbs/10_conclusion.ipynb #baed209f
 def compare_variants(
     faces: FaceData,  # the data
     runs: str | Path,  # the folder of the trainings; finished ones are read back
-) -> pd.DataFrame:  # one row an answer, columns `A`, `B` and `mix`, pixels
+    config: TrainingConfig | None = None,  # the settings of every training; `None` is those of `train_variant`
+) -> pd.DataFrame:  # one row an answer: how many keypoints it is measured on, and `A`, `B` and `mix`, pixels
     "Train every variant, and measure them and the column means on fold 0."
     source = label_sources(faces.train_keypoints)
-    _, _, test_rows = fold_rows(assign_folds(faces.train_images, source))
-    models = {name: train_variant(name, faces, Path(runs) / f"fold-0-{name}") for name in VARIANT_EPOCHS}
+    _, _, test_rows = split_faces(faces)
+    models = {name: train_variant(name, faces, Path(runs) / f"fold-0-{name}", config) for name in VARIANT_EPOCHS}
     predictions = {name: predict_keypoints(model, faces.train_images[test_rows]) for name, model in models.items()}
-    reduced = list(REDUCED_KEYPOINTS)
     answers = {
         "column means": mean_answers(faces, False)[test_rows],
         "column means by source": mean_answers(faces, True)[test_rows],
         "original (mean)": predictions["mean"],
         "median": predictions["median"],
         "complete rows only": predictions["complete"],
-        "original (mean), four keypoints": predictions["mean"][:, reduced],
+        "original (mean), on four keypoints": predictions["mean"][:, REDUCED_KEYPOINTS],
         "reduced set of four keypoints": predictions["reduced"],
     }
-    keypoints = faces.train_keypoints[test_rows]
+    labels = {15: faces.train_keypoints[test_rows], 4: faces.train_keypoints[test_rows][:, REDUCED_KEYPOINTS]}
     rows = {
-        name: rmse_by_source(
-            keypoints if answer.shape == keypoints.shape else keypoints[:, reduced], answer, source[test_rows]
-        )
-        for name, answer in answers.items()
+        name: rmse_by_source(labels[answer.shape[1]], answer, source[test_rows]) for name, answer in answers.items()
     }
-    return pd.DataFrame(rows).T
+    table = pd.DataFrame(rows).T
+    table.insert(0, "keypoints", [answer.shape[1] for answer in answers.values()])
+    return table

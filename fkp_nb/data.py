@@ -4,8 +4,8 @@
 __all__ = ['IMAGE_SIZE', 'KEYPOINT_NAMES', 'FEATURE_NAMES', 'COMPETITION', 'TABLE_COLUMNS', 'ARRAY_NAMES', 'LABEL_COLOR',
            'PREDICTION_COLOR', 'PLOT_STYLE', 'DataError', 'find_data', 'file_in', 'read_table', 'CompetitionTables',
            'check_columns', 'read_competition', 'return_image_as_numpy', 'parse_image', 'parse_images',
-           'parse_keypoints', 'FaceData', 'check_lookup', 'faces_from_tables', 'fingerprint', 'load_competition',
-           'download_competition', 'plot_faces']
+           'parse_keypoints', 'FaceData', 'check_lookup', 'check_row_ids', 'faces_from_tables', 'fingerprint',
+           'load_competition', 'download_competition', 'plot_faces']
 
 # %% ../nbs/00_data.ipynb #794edf5f
 import hashlib
@@ -15,7 +15,9 @@ import shutil
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from platformdirs import user_cache_dir
 
@@ -74,7 +77,7 @@ COMPETITION = "facial-keypoints-detection"
 def file_in(
     folder: Path,  # the data folder
     stem: str,  # the file's name without its ending, such as `training`
-) -> Path:  # `training.csv` if it is there, else `training.zip`
+) -> Path:  # `training.csv` if it is there, else `training.zip`, else `training.csv.zip`
     "The unpacked or the packed form of one of Kaggle's files."
     for name in (f"{stem}.csv", f"{stem}.zip", f"{stem}.csv.zip"):
         if (folder / name).is_file():
@@ -84,7 +87,7 @@ def file_in(
         f"or call fkp_nb.data.download_competition"
     )
 
-
+# %% ../nbs/00_data.ipynb #b7d2c666
 def read_table(
     path: Path,  # a csv file, or a zip archive that holds one
 ) -> pd.DataFrame:  # its rows
@@ -98,8 +101,8 @@ def read_table(
                 raise DataError(f"{path.name} holds {len(inside)} csv files, not one: download it again")
             with archive.open(inside[0]) as file:
                 return pd.read_csv(file)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"{path.name} is not a whole zip archive ({error}): download it again") from error
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:  # RuntimeError: password, unknown packing
+        raise DataError(f"{path.name} cannot be unpacked ({error}): download it again") from error
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{path.name} is empty: download it again") from error
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
@@ -123,7 +126,7 @@ TABLE_COLUMNS = {
     "SampleSubmission": ["RowId", "Location"],
 }
 
-
+# %% ../nbs/00_data.ipynb #7729173a
 def check_columns(
     table: pd.DataFrame,  # a table just read
     expected: Sequence[str],  # the columns it must have, in order
@@ -133,10 +136,11 @@ def check_columns(
     found = list(table.columns)
     missing = [name for name in expected if name not in found]
     extra = [name for name in found if name not in expected]
-    if missing or extra:
+    repeated = [name for i, name in enumerate(found) if name in found[:i]]
+    if missing or extra or repeated:
         faults = [
             f"{label} {', '.join(map(str, names))}"
-            for label, names in (("missing", missing), ("unknown", extra))
+            for label, names in (("missing", missing), ("unknown", extra), ("repeated", repeated))
             if names
         ]
         raise DataError(f"{file}: the columns are not the competition's: {'; '.join(faults)}")
@@ -148,19 +152,34 @@ def check_columns(
     if table.empty:
         raise DataError(f"{file} has a header and no rows: download it again")
 
+# %% ../nbs/00_data.ipynb #088710ce
+def _named_folder(
+    folder: str | Path,  # the data folder
+) -> Path:  # the folder, which is there
+    "The data folder as a path; raises `DataError` where none is named."
+    path = find_data(folder)
+    if path is None:
+        raise DataError("no data folder is named: name one that holds training.zip and test.zip")
+    return path
+
+
+def _read_checked(
+    folder: Path,  # the data folder
+    stem: str,  # one of `TABLE_COLUMNS`
+) -> pd.DataFrame:  # the table
+    "Read one of the competition's files and check its columns."
+    file = file_in(folder, stem)
+    table = read_table(file)
+    check_columns(table, TABLE_COLUMNS[stem], file.name)
+    return table
+
 
 def read_competition(
     folder: str | Path,  # the folder with Kaggle's four files, packed or not
 ) -> CompetitionTables:  # the tables, with their columns checked
     "Read the competition's four files."
-    path = find_data(folder)
-    assert path is not None
-    tables = []
-    for stem, columns in TABLE_COLUMNS.items():
-        file = file_in(path, stem)
-        tables.append(read_table(file))
-        check_columns(tables[-1], columns, file.name)
-    return CompetitionTables(*tables)
+    path = _named_folder(folder)
+    return CompetitionTables(*(_read_checked(path, stem) for stem in TABLE_COLUMNS))
 
 # %% ../nbs/00_data.ipynb #edd80615
 def return_image_as_numpy(
@@ -180,7 +199,7 @@ def parse_image(
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)
         try:
-            levels = np.fromstring(line, dtype=np.int32, sep=" ")
+            levels = np.fromstring(line, dtype=np.int64, sep=" ")
         except (DeprecationWarning, ValueError) as error:
             raise ValueError("it holds something that is not a whole number") from error
     if levels.size != size * size:
@@ -190,7 +209,7 @@ def parse_image(
         raise ValueError(f"it holds the grey level {worst}, outside 0 to 255")
     return levels.astype(np.uint8).reshape(size, size)
 
-
+# %% ../nbs/00_data.ipynb #bdb0328b
 def parse_images(
     images: pd.Series,  # lines of 9,216 grey levels
     file: str = "the table",  # the file's name, for the message
@@ -239,7 +258,7 @@ class FaceData:
     name: str  # where the faces come from, for titles and logs
     test_keypoints: NDArray[np.float32] | None = None  # `(m, 15, 2)`, pixels; Kaggle keeps them, the sample has them
 
-
+# %% ../nbs/00_data.ipynb #e294ca82
 def check_lookup(
     lookup_data: pd.DataFrame,  # `RowId`, `ImageId`, `FeatureName`
     n_images: int,  # how many test images there are; their ids are 1 to `n_images`
@@ -254,7 +273,22 @@ def check_lookup(
             row = int(np.argmax(unknown.to_numpy()))
             raise DataError(f"{file}, row {row}: unknown {column} {lookup_data[column].iloc[row]}")
 
+# %% ../nbs/00_data.ipynb #319befe8
+def check_row_ids(
+    lookup_data: pd.DataFrame,  # with a column `RowId`
+    sample_submission: pd.DataFrame,  # with a column `RowId`
+) -> None:
+    "Raise `DataError` unless the lookup table and the sample submission have the same `RowId`s in the same order."
+    asked, shown = lookup_data["RowId"].to_numpy(), sample_submission["RowId"].to_numpy()
+    if len(asked) != len(shown):
+        raise DataError(f"SampleSubmission.csv has {len(shown)} rows, where IdLookupTable.csv has {len(asked)}")
+    if not np.array_equal(asked, shown):
+        row = int(np.argmax(asked != shown))
+        raise DataError(
+            f"SampleSubmission.csv, row {row}: RowId is {shown[row]}, where IdLookupTable.csv has {asked[row]}"
+        )
 
+# %% ../nbs/00_data.ipynb #ae084636
 def faces_from_tables(
     tables: CompetitionTables,  # the competition's tables
     name: str,  # where they come from
@@ -265,6 +299,7 @@ def faces_from_tables(
         row = int(np.argmax(ids != np.arange(1, len(ids) + 1)))
         raise DataError(f"test.csv, row {row}: ImageId is {ids[row]}, where {row + 1} should be")
     check_lookup(tables.lookup_data, len(ids))
+    check_row_ids(tables.lookup_data, tables.sample_submission)
     return FaceData(
         parse_images(tables.train_data["Image"], "training.csv"),
         parse_keypoints(tables.train_data, "training.csv"),
@@ -275,9 +310,6 @@ def faces_from_tables(
     )
 
 # %% ../nbs/00_data.ipynb #9929c097
-ARRAY_NAMES = ("train_images", "train_keypoints", "test_images")
-
-
 def fingerprint(
     folder: Path,  # the data folder
 ) -> str:  # changes when one of the two large files does
@@ -285,29 +317,31 @@ def fingerprint(
     files = [file_in(folder, stem) for stem in ("training", "test")]
     return json.dumps([[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files])
 
+# %% ../nbs/00_data.ipynb #78edad61
+ARRAY_NAMES = ("train_images", "train_keypoints", "test_images")
 
-def load_competition(
-    folder: str | Path,  # the folder with Kaggle's four files, packed or not
-    cache: str | Path | None = None,  # where arrays are kept; `None` is the user's cache folder
-) -> FaceData:  # the competition's faces
-    "The competition's faces as arrays, from the cache where it is up to date."
-    path = find_data(folder)
-    assert path is not None
-    state = fingerprint(path)
-    root = Path(cache) if cache else Path(user_cache_dir("fkp_nb"))
-    entry = root / hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    if (entry / "state.json").is_file() and (entry / "state.json").read_text() == state:
-        lookup, sample = (file_in(path, stem) for stem in ("IdLookupTable", "SampleSubmission"))
-        lookup_data, sample_submission = read_table(lookup), read_table(sample)
-        check_columns(lookup_data, TABLE_COLUMNS["IdLookupTable"], lookup.name)
-        check_columns(sample_submission, TABLE_COLUMNS["SampleSubmission"], sample.name)
-        images, keypoints, test_images = (np.load(entry / f"{name}.npy") for name in ARRAY_NAMES)
-        check_lookup(lookup_data, len(test_images))
-        asked = lookup_data[["RowId", "ImageId", "FeatureName"]]
-        return FaceData(images, keypoints, test_images, asked, sample_submission, COMPETITION)
-    faces = faces_from_tables(read_competition(path), COMPETITION)
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root) as temporary:
+
+def _read_cache(
+    entry: Path,  # the folder of the entry
+    state: str,  # the fingerprint that it must have
+) -> list[NDArray] | None:  # the arrays named by `ARRAY_NAMES`; `None` where they are not there, out of date or damaged
+    "The arrays of a cache entry."
+    try:
+        if (entry / "state.json").read_text() != state:
+            return None
+        return [np.load(entry / f"{name}.npy") for name in ARRAY_NAMES]
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def _write_cache(
+    entry: Path,  # the folder of the entry
+    state: str,  # the fingerprint of the files that the faces were read from
+    faces: FaceData,  # the faces to keep
+) -> None:
+    "Write a cache entry, in place of an older one."
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=entry.parent) as temporary:
         fresh = Path(temporary) / "fresh"
         fresh.mkdir()
         for name in ARRAY_NAMES:
@@ -316,7 +350,29 @@ def load_competition(
         if entry.exists():
             entry.rename(Path(temporary) / "stale")
         fresh.rename(entry)
-    return faces
+
+# %% ../nbs/00_data.ipynb #89eebef6
+def load_competition(
+    folder: str | Path,  # the folder with Kaggle's four files, packed or not
+    cache: str | Path | None = None,  # where arrays are kept; `None` is the user's cache folder
+) -> FaceData:  # the competition's faces
+    "The competition's faces as arrays, from the cache where it is up to date."
+    path = _named_folder(folder)
+    state = fingerprint(path)
+    root = Path(cache) if cache else Path(user_cache_dir("fkp_nb"))
+    entry = root / hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    arrays = _read_cache(entry, state)
+    if arrays is None:
+        faces = faces_from_tables(read_competition(path), COMPETITION)
+        with suppress(OSError):
+            _write_cache(entry, state, faces)
+        return faces
+    lookup_data, sample_submission = (_read_checked(path, stem) for stem in ("IdLookupTable", "SampleSubmission"))
+    train_images, train_keypoints, test_images = arrays
+    check_lookup(lookup_data, len(test_images))
+    check_row_ids(lookup_data, sample_submission)
+    asked = lookup_data[["RowId", "ImageId", "FeatureName"]]
+    return FaceData(train_images, train_keypoints, test_images, asked, sample_submission, COMPETITION)
 
 # %% ../nbs/00_data.ipynb #b36bbc7b
 def download_competition(
@@ -350,7 +406,7 @@ def download_competition(
 
 # %% ../nbs/00_data.ipynb #28cd1444
 # From the palette of Okabe and Ito (2008), which colour-blind readers can tell apart.
-LABEL_COLOR, PREDICTION_COLOR = "#56b4e9", "#e69f00"
+LABEL_COLOR, PREDICTION_COLOR = "#0072b2", "#e69f00"
 PLOT_STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -362,7 +418,7 @@ PLOT_STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 
-
+# %% ../nbs/00_data.ipynb #7b2ba68d
 def plot_faces(
     images: NDArray[np.uint8],  # `(n, 96, 96)`, grey levels
     keypoints: NDArray[np.floating] | None = None,  # labels, `(n, 15, 2)`, pixels, NaN where there is none
@@ -381,11 +437,13 @@ def plot_faces(
         for axis in axes.flat:
             axis.set_axis_off()
         for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+            axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             if keypoints is not None:
-                axis.plot(*keypoints[i].T, "o", ms=4, mfc="none", mec=LABEL_COLOR, mew=1.2)
+                rim = [withStroke(linewidth=2, foreground="white")]
+                axis.plot(*keypoints[i].T, "o", ms=4, mfc="none", mec=LABEL_COLOR, mew=1.2, path_effects=rim)
             if predictions is not None:
-                axis.plot(*predictions[i].T, "x", ms=4, color=PREDICTION_COLOR, mew=1.2)
+                rim = [withStroke(linewidth=2, foreground="black")]
+                axis.plot(*predictions[i].T, "x", ms=4, color=PREDICTION_COLOR, mew=1.2, path_effects=rim)
             if titles is not None:
                 axis.set_title(titles[i], fontsize=8)
             axis.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))

@@ -29,36 +29,38 @@ def squared_errors(
         raise DataError(f"the prediction for face {face} is not a number")
     return np.square(np.asarray(predictions, np.float64) - np.asarray(keypoints, np.float64))
 
+# %% ../nbs/05_metrics.ipynb #051da676
+def _mean_of_known(
+    values: NDArray[np.floating],  # NaN where a value is not known
+    axis: int | tuple[int, ...] | None = None,  # the axes to take the mean over; `None` takes all
+) -> NDArray[np.float64]:  # NaN, without a warning, where nothing is known
+    "The mean over the values that are not NaN."
+    count = (~np.isnan(values)).sum(axis=axis)
+    return np.divide(np.nansum(values, axis=axis), count, out=np.full(np.shape(count), np.nan), where=count > 0)
+
 
 def rmse(
     keypoints: NDArray[np.floating],  # labels, `(n, k, 2)`, pixels, NaN where there is none
     predictions: NDArray[np.floating],  # `(n, k, 2)`, pixels
 ) -> float:  # pixels; NaN where nothing is labelled
     "Root mean squared error over the labelled coordinates: Kaggle's score."
-    errors = squared_errors(keypoints, predictions)
-    return float(np.sqrt(np.mean(errors[~np.isnan(errors)]))) if not np.isnan(errors).all() else float("nan")
+    return float(np.sqrt(_mean_of_known(squared_errors(keypoints, predictions))))
 
 # %% ../nbs/05_metrics.ipynb #d6ca2906
-def _root_mean(errors: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
-    count = (~np.isnan(errors)).sum(axis=axis)
-    total = np.nansum(errors, axis=axis)
-    return np.sqrt(np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0))
-
-
 def rmse_per_face(
     keypoints: NDArray[np.floating],  # labels, `(n, k, 2)`, pixels, NaN where there is none
     predictions: NDArray[np.floating],  # `(n, k, 2)`, pixels
 ) -> NDArray[np.float64]:  # `(n,)`, pixels; NaN for a face without labels
     "Root mean squared error of each face over its labelled coordinates."
-    return _root_mean(squared_errors(keypoints, predictions), axis=(1, 2))
+    return np.sqrt(_mean_of_known(squared_errors(keypoints, predictions), axis=(1, 2)))
 
-
+# %% ../nbs/05_metrics.ipynb #697c846b
 def rmse_per_keypoint(
     keypoints: NDArray[np.floating],  # labels, `(n, k, 2)`, pixels, NaN where there is none
     predictions: NDArray[np.floating],  # `(n, k, 2)`, pixels
 ) -> NDArray[np.float64]:  # `(k,)`, pixels; NaN for a keypoint without labels
     "Root mean squared error of each keypoint, both coordinates together."
-    return _root_mean(squared_errors(keypoints, predictions), axis=(0, 2))
+    return np.sqrt(_mean_of_known(squared_errors(keypoints, predictions), axis=(0, 2)))
 
 # %% ../nbs/05_metrics.ipynb #6457b6ec
 TEST_SHARE = {"A": 0.649, "B": 0.351}  # of the scored coordinates, from the competition's lookup table
@@ -85,7 +87,7 @@ def interocular_distance(
     left, right = (np.asarray(keypoints[:, eye], np.float64) for eye in EYES)
     return np.linalg.norm(left - right, axis=1)
 
-
+# %% ../nbs/05_metrics.ipynb #a9e04fef
 def normalized_distances(
     keypoints: NDArray[np.floating],  # labels, `(n, 15, 2)`, pixels, NaN where there is none
     predictions: NDArray[np.floating],  # `(n, 15, 2)`, pixels
@@ -93,24 +95,23 @@ def normalized_distances(
     "Distance between label and prediction as a share of the interocular distance."
     return np.sqrt(squared_errors(keypoints, predictions).sum(axis=2)) / interocular_distance(keypoints)[:, None]
 
-
+# %% ../nbs/05_metrics.ipynb #d342b021
 def normalized_mean_error(
     keypoints: NDArray[np.floating],  # labels, `(n, 15, 2)`, pixels, NaN where there is none
     predictions: NDArray[np.floating],  # `(n, 15, 2)`, pixels
-) -> float:  # a share of the interocular distance
+) -> float:  # a share of the interocular distance; NaN where no face has both eyes labelled
     "NME: the mean normalised distance over all labelled keypoints."
-    distances = normalized_distances(keypoints, predictions)
-    return float(distances[~np.isnan(distances)].mean())
+    return float(_mean_of_known(normalized_distances(keypoints, predictions)))
 
-
+# %% ../nbs/05_metrics.ipynb #e1a4ad92
 def percentage_of_correct_keypoints(
     keypoints: NDArray[np.floating],  # labels, `(n, 15, 2)`, pixels, NaN where there is none
     predictions: NDArray[np.floating],  # `(n, 15, 2)`, pixels
     threshold: float = 0.1,  # what counts as correct, as a share of the interocular distance
-) -> float:  # between 0 and 1
+) -> float:  # between 0 and 1; NaN where no face has both eyes labelled
     "PCK: the share of labelled keypoints that lie within a threshold of their label."
     distances = normalized_distances(keypoints, predictions)
-    return float((distances[~np.isnan(distances)] <= threshold).mean())
+    return float(_mean_of_known(np.where(np.isnan(distances), np.nan, distances <= threshold)))
 
 # %% ../nbs/05_metrics.ipynb #874e3680
 class _MeanOverLabels(keras.metrics.Metric):
@@ -129,7 +130,7 @@ class _MeanOverLabels(keras.metrics.Metric):
     def result(self) -> Any:
         return ops.divide_no_nan(self.total, self.count)
 
-
+# %% ../nbs/05_metrics.ipynb #e410fb55
 @keras.saving.register_keras_serializable(package="fkp_nb")
 class KeypointRMSE(_MeanOverLabels):
     "Root mean squared error in pixels over the labelled coordinates of `(batch, 2 * k)`."
@@ -145,7 +146,7 @@ class KeypointRMSE(_MeanOverLabels):
     def result(self) -> Any:
         return ops.sqrt(super().result())
 
-
+# %% ../nbs/05_metrics.ipynb #14025774
 @keras.saving.register_keras_serializable(package="fkp_nb")
 class KeypointNME(_MeanOverLabels):
     "Mean distance over the labelled keypoints of `(batch, 30)`, as a share of the interocular distance."
@@ -166,7 +167,7 @@ class KeypointNME(_MeanOverLabels):
         distances = ops.sqrt(ops.sum(ops.square(offsets), axis=-1)) / ops.where(ops.isnan(length), 1.0, length)
         self._add(self._value(distances), labelled)
 
-
+# %% ../nbs/05_metrics.ipynb #5dc43728
 @keras.saving.register_keras_serializable(package="fkp_nb")
 class KeypointPCK(KeypointNME):
     "Share of the labelled keypoints of `(batch, 30)` within a threshold of their label."

@@ -6,6 +6,8 @@ __all__ = ['original_cnn', 'layer_table', 'draw_model', 'predict_keypoints', 'sa
 # %% ../nbs/04_model.ipynb #cb7114a9
 import shutil
 import tempfile
+import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -50,10 +52,15 @@ def layer_table(
 def draw_model(
     model: keras.Model,  # a built model
     dpi: int = 50,  # dots per inch of the drawing
-) -> Image.Image | None:  # the drawing; `None` without Graphviz
-    "Draw the layers of a model, where Graphviz is installed."
+) -> Image.Image | None:  # the drawing; `None` without Graphviz or pydot
+    "Draw the layers of a model, where Graphviz and pydot are installed."
+    missing = None
     if shutil.which("dot") is None:
-        print("No drawing: install Graphviz (https://graphviz.org/download) to see the network drawn.")
+        missing = "Graphviz (https://graphviz.org/download)"
+    elif find_spec("pydot") is None:
+        missing = "pydot (pip install pydot)"
+    if missing:
+        print(f"No drawing: install {missing} to see the network drawn.")
         return None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.png"
@@ -78,10 +85,12 @@ def predict_keypoints(
 # %% ../nbs/04_model.ipynb #2d5ffb8f
 def save_model(
     model: keras.Model,  # any Keras model
-    path: str | Path,  # a name that ends in `.keras`
+    path: str | Path,  # a name that ends in `.keras`, in a folder that exists
 ) -> Path:  # the file
     "Save a model whole or not at all."
     path = Path(path)
+    if path.suffix != ".keras" or path.is_dir() or not path.parent.is_dir():
+        raise DataError(f"a model cannot be saved as {path}: name a .keras file in a folder that exists")
     temporary = path.with_name(f".{path.stem}.partial.keras")
     try:
         model.save(temporary)
@@ -90,7 +99,7 @@ def save_model(
         temporary.unlink(missing_ok=True)
     return path
 
-
+# %% ../nbs/04_model.ipynb #3cf8424e
 def load_model(
     path: str | Path,  # a file that `save_model` wrote
 ) -> keras.Model:  # the model
@@ -98,6 +107,8 @@ def load_model(
     path = Path(path)
     if not path.is_file():
         raise DataError(f"no model file {path}: name a file that fkp_run wrote, such as a run's model.keras")
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is not a Keras model: name a run's model.keras")
     try:
         return keras.saving.load_model(path)
     except Exception as error:

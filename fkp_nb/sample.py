@@ -323,7 +323,7 @@ def _paint_nose(
     fold = _inside(np.abs(away - t.nose_width - 2 - 8 * down), 3) * 4 * down * (1 - down)
     return _paint(image, 0.6 * t.skin, np.clip(0.15 + 0.08 * t.smile, 0.05, 0.4) * fold)
 
-
+# %% ../nbs/01_sample.ipynb #0e6f96bf
 def _paint_beard(
     image: NDArray,  # `(n, 96, 96)`, grey levels from 0 to 1
     c: _Canvas,  # where to paint
@@ -343,7 +343,7 @@ def _paint_beard(
     curls = 1.1 + 0.3 * np.sin(2.7 * c.x + 1.1 * c.y + t.phase) * np.sin(2.1 * c.y - 0.9 * c.x)
     return _paint(image, np.minimum(t.hair, 0.35 * t.skin) * curls, cover)
 
-
+# %% ../nbs/01_sample.ipynb #a2e2165d
 def _paint_mouth(
     image: NDArray,  # `(n, 96, 96)`, grey levels from 0 to 1
     c: _Canvas,  # where to paint

@@ -69,6 +69,8 @@ def write_submission(
 ) -> Path:  # the file
     "Write predictions as a checked submission."
     path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name the file to write, such as submission.csv")
     if not path.parent.is_dir():
         raise DataError(f"no folder {path.parent} to write {path.name} into")
     submission = check_submission(make_submission(predictions, lookup_data), sample_submission)
