@@ -25,10 +25,10 @@ VARIANT_EPOCHS = {"mean": 10, "median": 10, "complete": 30, "reduced": 10}  # at
 
 
 def train_variant(
-    variant: str,  # one of `VARIANT_EPOCHS`
+    variant: str,  # one of VARIANT_EPOCHS
     faces: FaceData,  # the data
     folder: str | Path,  # holds the run; a finished one is read back
-    config: TrainingConfig | None = None,  # the settings; `None` is the original's, for `VARIANT_EPOCHS` epochs
+    config: TrainingConfig | None = None,  # the settings; `None` is the original's, for VARIANT_EPOCHS epochs
 ) -> keras.Model:  # the trained model
     "Train the original network on folds 2 to 4, stopped by fold 1, in one of the variants."
     if variant not in VARIANT_EPOCHS:
@@ -64,7 +64,7 @@ def mean_answers(
 def compare_variants(
     faces: FaceData,  # the data
     runs: str | Path,  # the folder of the trainings; finished ones are read back
-    config: TrainingConfig | None = None,  # the settings of every training; `None` is those of `train_variant`
+    config: TrainingConfig | None = None,  # the settings of every training; `None` is those of train_variant
 ) -> pd.DataFrame:  # one row an answer: how many keypoints it is measured on, and `A`, `B` and `mix`, pixels
     "Train every variant, and measure them and the column means on fold 0."
     source = label_sources(faces.train_keypoints)

@@ -100,7 +100,7 @@ def error_table(
 
 # %% ../nbs/07_evaluation.ipynb #49cc51da
 def plot_error_table(
-    table: pd.DataFrame,  # as `error_table` returns it
+    table: pd.DataFrame,  # as error_table returns it
 ) -> Figure:  # the picture
     "Draw the error of each keypoint on each source."
     ordered = table.sort_values("A")

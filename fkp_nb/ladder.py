@@ -80,10 +80,10 @@ def train_step(
 
 def answer_step(
     step: Step,  # what is done
-    network: keras.Model,  # as `train_step` trained it
+    network: keras.Model,  # as train_step trained it
     images: NDArray[np.uint8],  # `(n, 96, 96)`, grey levels
     source: NDArray[np.str_],  # `(n,)`, whose labels are to be met
-    offsets: dict[str, float],  # as `source_offsets` gives them, for the rows learnt from
+    offsets: dict[str, float],  # as source_offsets gives them, for the rows learnt from
 ) -> NDArray[np.float32]:  # `(n, 15, 2)`, pixels
     "What a step's network answers."
     if not step.by_source:
@@ -92,19 +92,19 @@ def answer_step(
 
 # %% ../nbs/15_ladder.ipynb #8f765fd1
 def step_folder(
-    name: str,  # one of `LADDER`
+    name: str,  # one of LADDER
     runs: str | Path,  # the folder of the trainings
     fold: int,  # the fold that is held out
 ) -> Path:  # where the step's training is kept; the same for steps that are trained alike
     "The folder of a step's training."
     if name not in LADDER:
-        raise DataError(f"no step {name}: there are {', '.join(LADDER)}")
+        raise DataError(f"no step '{name}': there are {', '.join(map(repr, LADDER))}")
     number = [replace(step, mirror=False) for step in LADDER.values()].index(replace(LADDER[name], mirror=False))
     return Path(runs) / f"ladder-{number}-fold-{fold}"
 
 
 def measure_step(
-    name: str,  # one of `LADDER`
+    name: str,  # one of LADDER
     faces: FaceData,  # the data
     runs: str | Path,  # the folder of the trainings; finished ones are read back
     fold: int = 0,  # the fold that is measured
@@ -136,7 +136,7 @@ def measure_step(
 
 
 def record_result(
-    row: dict[str, object],  # as `measure_step` gives it
+    row: dict[str, object],  # as measure_step gives it
     path: str | Path,  # the file of results
 ) -> pd.DataFrame:  # the whole file
     "Put a row into the file of results, in place of an older one of the same step, fold and seed."

@@ -28,7 +28,7 @@ from .network import MIRRORED_SLOTS, N_BINS, N_SLOTS, decode, face_network, keyp
 class LearningConfig:
     "The settings of a training of the new network."
 
-    epochs: int = 150
+    epochs: int = 100
     batch_size: int = 64  # faces in a step
     learning_rate: float = 2e-3  # AdamW's, at the end of the warm-up
     weight_decay: float = 0.05  # AdamW's
@@ -94,7 +94,7 @@ class FaceLearner(keras.Model):
 
     def __init__(
         self,
-        network: keras.Model,  # as `face_network` makes it
+        network: keras.Model,  # as face_network makes it
         augmentation: Augmentation | None,  # `None`: the faces as they are
     ) -> None:
         super().__init__(dtype="float32")

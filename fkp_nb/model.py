@@ -101,7 +101,7 @@ def save_model(
 
 # %% ../nbs/04_model.ipynb #3cf8424e
 def load_model(
-    path: str | Path,  # a file that `save_model` wrote
+    path: str | Path,  # a file that save_model wrote
 ) -> keras.Model:  # the model
     "Load a saved model."
     path = Path(path)

@@ -8,6 +8,7 @@ import json
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from .protocol import clean_rows, protocol_folds
 from .sample import load_data
 
 # %% ../nbs/16_pretrained.ipynb #a0c30931
-WEIGHTS = Path(__file__).parent / "weights" if "__file__" in globals() else Path("../fkp_nb/weights")
+WEIGHTS = Path(str(files("fkp_nb"))) / "weights"  # in the package
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,13 @@ class PretrainedNetwork:
         source: NDArray[np.str_] | None = None,  # `(n,)`, whose labels are to be met; `None`: source A's for all
     ) -> NDArray[np.float32]:  # `(n, 15, 2)`, pixels
         "The fifteen keypoints of faces."
+        images = np.asarray(images)
         if images.ndim != 3 or images.shape[1:] != (96, 96):
-            raise DataError(f"images have the shape {images.shape}, where (n, 96, 96) should be")
+            raise DataError(
+                f"images have the shape {images.shape}, where (n, 96, 96) should be; one face is image[None]"
+            )
+        if images.dtype != np.uint8:
+            raise DataError(f"images are {images.dtype}, where grey levels from 0 to 255 as uint8 should be")
         if len(images) == 0:
             return np.empty((0, 15, 2), np.float32)
         source = np.full(len(images), "A") if source is None else source
@@ -51,10 +57,10 @@ class PretrainedNetwork:
 
 
 def save_pretrained(
-    network: keras.Model,  # as `learn` trained it
+    network: keras.Model,  # as learn trained it
     offsets: dict[str, float],  # pixels, for "A" and "B"
     card: dict[str, Any],  # what there is to know
-    folder: str | Path = WEIGHTS,  # gets `network.keras` and `card.json`
+    folder: str | Path,  # gets `network.keras` and `card.json`
 ) -> Path:  # the folder
     "Write a network and its card."
     folder = Path(folder)
@@ -69,10 +75,10 @@ def save_pretrained(
 
 
 def pretrained(
-    folder: str | Path = WEIGHTS,  # what `save_pretrained` wrote; the package's own, if it is not named
+    folder: str | Path | None = None,  # what save_pretrained wrote; `None`: the package's own
 ) -> PretrainedNetwork:  # ready to predict
     "Load the trained network."
-    folder = Path(folder)
+    folder = WEIGHTS if folder is None else Path(folder)
     try:
         card = json.loads((folder / "card.json").read_text())
         offsets = {name: float(card["offsets"][name]) for name in ("A", "B")}
@@ -86,14 +92,16 @@ def fkp_pretrain(
     data: str | None = None,  # folder of the competition's files; else FKP_DATA, else the built-in sample
     out: str = "weights",  # gets network.keras and card.json
     runs: str = "runs",  # holds the training; a finished one is read back
-    step: str = "longer",  # which step of the ladder
+    step: str = "longer",  # which step of the ladder, in quotes if it has spaces; this one takes 100 epochs
 ) -> None:
     "Train the network that comes with the package, and write it with its card."
     try:
         faces = load_data(data)
         scores = measure_step(step, faces, runs)
-    except DataError as error:
+    except (DataError, OSError) as error:
         sys.exit(f"fkp_pretrain: {error}")
+    except KeyboardInterrupt:
+        sys.exit("fkp_pretrain: interrupted; the same command goes on with it")
     clean, folds = clean_rows(faces), protocol_folds(faces)
     learnt = np.flatnonzero((folds != 0) & clean)
     network, _ = train_step(LADDER[step], faces, learnt, step_folder(step, runs, 0))

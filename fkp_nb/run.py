@@ -41,6 +41,8 @@ def partial_folder(
 ) -> Path:  # where the run works until it is complete
     "The folder a run works in; raises `DataError` rather than touch another run's."
     out = Path(out)
+    if out.exists() and resume:
+        raise DataError(f"{out} is finished: there is nothing to resume")
     if out.exists():
         raise DataError(f"{out} exists: name another folder with --out, or remove it")
     partial = out.with_name(f"{out.name}.partial")
@@ -83,7 +85,7 @@ def describe_run(
 # %% ../nbs/09_run.ipynb #55fc31f2
 def read_run(
     folder: str | Path,  # of a run, finished or not
-) -> tuple[str | None, dict, TrainingConfig]:  # the data folder, what `describe_faces` said, and the settings
+) -> tuple[str | None, dict, TrainingConfig]:  # the data folder, what describe_faces said, and the settings
     "Read what was written down for a run."
     path = Path(folder) / "config.json"
     try:
@@ -138,7 +140,7 @@ def draw_predictions(
 def write_results(
     faces: FaceData,  # the data
     model: keras.Model,  # the trained network
-    history: pd.DataFrame,  # one row an epoch, as `train` returns it
+    history: pd.DataFrame,  # one row an epoch, as train returns it
     test_rows: NDArray[np.integer],  # the training faces that it was not trained on, and is measured on
     means: NDArray[np.floating],  # `(15, 2)`, pixels: mean positions of the keypoints that it was trained on
     folder: Path,  # where to write

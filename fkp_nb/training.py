@@ -266,7 +266,7 @@ def _finish(
 
 # %% ../nbs/06_training.ipynb #c4193733
 def train(
-    build: Callable[[], keras.Model],  # makes the untrained model, such as `original_cnn`
+    build: Callable[[], keras.Model],  # makes the untrained model, such as original_cnn
     images: NDArray[np.uint8],  # `(n, 96, 96)`, grey levels
     keypoints: NDArray[np.floating],  # `(n, k, 2)`, pixels, no gaps
     folder: str | Path,  # holds `model.keras`, `history.csv`, `training.json`, and while it goes on `checkpoint/`
@@ -300,7 +300,7 @@ def train(
 
 # %% ../nbs/06_training.ipynb #f749bddd
 def plot_history(
-    history: pd.DataFrame,  # one row an epoch, as `train` returns it
+    history: pd.DataFrame,  # one row an epoch, as train returns it
 ) -> Figure:  # the picture
     "Draw loss, error in pixels and the original's accuracy over the epochs."
     panels = {
