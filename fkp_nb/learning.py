@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -158,13 +159,17 @@ class _Keeper(keras.callbacks.Callback):
         learner.optimizer.build(learner.trainable_variables)
         if not self.path.is_file():
             return
-        with np.load(self.path) as state:
-            kept = json.loads(str(state["about"]))
-            for name, value in (("settings", asdict(self.config)), ("faces", self.faces)):
-                if kept[name] != value:
-                    raise DataError(f"{self.path} holds a training with other {name}: use those, or another folder")
-            for number, variable in enumerate(self.variables(learner)):
-                variable.assign(state[f"variable-{number}"])
+        try:
+            with np.load(self.path) as state:
+                arrays = dict(state)
+            kept = json.loads(str(arrays["about"]))
+        except (ValueError, KeyError, OSError, BadZipFile, EOFError) as error:
+            raise DataError(f"{self.path} is damaged: remove it, and the training starts again") from error
+        for name, value in (("settings", asdict(self.config)), ("faces", self.faces)):
+            if kept[name] != value:
+                raise DataError(f"{self.path} holds a training with other {name}: use those, or another folder")
+        for number, variable in enumerate(self.variables(learner)):
+            variable.assign(arrays[f"variable-{number}"])
         self.history = kept["history"]
         self.report(f"going on after epoch {len(self.history)}")
 

@@ -233,11 +233,15 @@ def _begin(
 ) -> tuple[keras.Model, list[dict]]:  # a compiled model; one row for each epoch that it has been trained
     "A new model, or the one of an interrupted run."
     if (checkpoint / "state.json").is_file():
-        state = json.loads((checkpoint / "state.json").read_text())
-        _check_kept(checkpoint.parent, state["described"], described)
-        history = state["history"]
+        try:
+            state = json.loads((checkpoint / "state.json").read_text())
+            kept, history = state["described"], state["history"]
+            model = load_model(checkpoint / f"epoch-{len(history)}.keras")
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise DataError(f"{checkpoint} is damaged: remove it, and the training starts again") from error
+        _check_kept(checkpoint.parent, kept, described)
         report(f"going on after epoch {len(history)}")
-        return load_model(checkpoint / f"epoch-{len(history)}.keras"), history
+        return model, history
     checkpoint.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(config.seed)
     with _dtype_policy(config.dtype_policy):
