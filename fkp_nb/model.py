@@ -106,11 +106,11 @@ def load_model(
     "Load a saved model."
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"no model file {path}: name a file that fkp_run wrote, such as a run's model.keras")
+        raise DataError(f"no model file {path}: name one that fkp_run wrote, a run's model.keras or network.keras")
     if not zipfile.is_zipfile(path):
-        raise DataError(f"{path} is not a Keras model: name a run's model.keras")
+        raise DataError(f"{path} is not a Keras model: name a run's model.keras or network.keras")
     try:
         return keras.saving.load_model(path)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{path} is not a Keras model ({reason}): name a run's model.keras") from error
+        raise DataError(f"{path} is not a Keras model ({reason}): name a run's model.keras or network.keras") from error
