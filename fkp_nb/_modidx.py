@@ -271,6 +271,7 @@ d = { 'settings': { 'branch': 'main',
                                  'fkp_nb.training._training_and_validation': ( 'training.html#_training_and_validation',
                                                                                'fkp_nb/training.py'),
                                  'fkp_nb.training.best_epoch': ('training.html#best_epoch', 'fkp_nb/training.py'),
+                                 'fkp_nb.training.check_settings': ('training.html#check_settings', 'fkp_nb/training.py'),
                                  'fkp_nb.training.out_of_patience': ('training.html#out_of_patience', 'fkp_nb/training.py'),
                                  'fkp_nb.training.plot_history': ('training.html#plot_history', 'fkp_nb/training.py'),
                                  'fkp_nb.training.train': ('training.html#train', 'fkp_nb/training.py')}}}

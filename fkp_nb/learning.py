@@ -30,6 +30,7 @@ from .data import LABEL_COLOR, PLOT_STYLE, DataError
 from .model import load_model, save_model
 from .network import MIRRORED_SLOTS, N_BINS, N_SLOTS, decode, face_network, keypoint_loss
 from .protocol import MIDDLE
+from .training import check_settings
 
 # %% ../nbs/13_learning.ipynb #ce81a394
 @dataclass(frozen=True)
@@ -48,23 +49,12 @@ class LearningConfig:
     seed: int = 0  # of the weights, the order of the faces, and the augmentation
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise DataError(f"{name} is {value}, and must be a whole number from 1 on")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
-            raise DataError(f"seed is {self.seed}, and must be a whole number from 0 to {2**31 - 1}")
-        if not 0 < self.learning_rate < float("inf"):
-            raise DataError(f"learning_rate is {self.learning_rate}, and must be positive")
+        check_settings(self, ("epochs", "batch_size"))
         for name in ("warm_up", "averaging", "weight_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise DataError(f"{name} is {getattr(self, name)}, and must be at least 0 and below 1")
         if self.n_bins not in (1, N_BINS):
             raise DataError(f"n_bins is {self.n_bins}, and must be {N_BINS}, or 1 for coordinates as numbers")
-        try:
-            keras.dtype_policies.get(self.dtype_policy)
-        except ValueError as error:
-            raise DataError(f"dtype_policy is {self.dtype_policy}: use float32 or mixed_bfloat16") from error
 
 # %% ../nbs/13_learning.ipynb #2def5efc
 class SlotBatches(keras.utils.PyDataset):
