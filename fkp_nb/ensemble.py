@@ -15,7 +15,7 @@ from sklearn.linear_model import Ridge
 
 from .data import DataError, FaceData
 from .eda import label_sources, test_sources
-from .ladder import LADDER, protocol_rows, source_offsets, train_fold
+from .ladder import STEPS, protocol_rows, step_offsets, train_fold
 from .learning import predict_slots
 from .network import N_SLOTS, SOURCE_A_SLOTS, SOURCE_B_SLOTS, from_slots, to_slots
 from .protocol import clean_rows, protocol_folds
@@ -27,25 +27,25 @@ def check_step(
     name: str,  # as it was given
 ) -> None:  # nothing, or `DataError`
     "Refuse what is not a step of the ladder with answers for each source."
-    if name not in LADDER or not LADDER[name].by_source:
-        fitting = ", ".join(repr(name) for name, step in LADDER.items() if step.by_source)
+    if name not in STEPS or not STEPS[name].by_source:
+        fitting = ", ".join(repr(name) for name, step in STEPS.items() if step.by_source)
         raise DataError(f"no step '{name}' with answers for each source: there are {fitting}")
 
 
 def out_of_fold_slots(
-    name: str,  # one of LADDER, with answers for each source
+    name: str,  # one of STEPS, with answers for each source
     faces: FaceData,  # the data
     runs: str | Path,  # the folder of the trainings; finished ones are read back
 ) -> NDArray[np.float32]:  # `(n, 19, 2)`, pixels; to be read with the offsets of all clean rows
     "What the network that has not seen a face answers for it, for every training face."
     check_step(name)
     slots = np.empty((len(faces.train_images), N_SLOTS, 2), np.float32)
-    common = source_offsets(faces, protocol_rows(faces, None)[0])
+    common = step_offsets(STEPS[name], faces, protocol_rows(faces, None)[0])
     for fold in np.unique(protocol_folds(faces)).tolist():
         learnt, rows = protocol_rows(faces, fold)
         network, _ = train_fold(name, faces, runs, fold)
-        slots[rows] = predict_slots(network, faces.train_images[rows], LADDER[name].views)
-        own = source_offsets(faces, learnt)
+        slots[rows] = predict_slots(network, faces.train_images[rows], STEPS[name].views)
+        own = step_offsets(STEPS[name], faces, learnt)
         for source, columns in (("A", SOURCE_A_SLOTS), ("B", SOURCE_B_SLOTS)):
             slots[np.ix_(rows, np.array(columns), np.array([0]))] += own[source] - common[source]
     return slots
@@ -99,19 +99,19 @@ def cross_correct(
 
 # %% ../nbs/15_ensemble.ipynb #2611bb05
 def answer_test(
-    name: str,  # one of LADDER, with answers for each source
+    name: str,  # one of STEPS, with answers for each source
     faces: FaceData,  # the data
     runs: str | Path,  # the folder of the trainings; finished ones are read back
 ) -> NDArray[np.float32]:  # `(m, 15, 2)`, pixels, for every test face
     "What all networks answer together, corrected."
     learnt, _ = protocol_rows(faces, None)
-    offsets = source_offsets(faces, learnt)
+    offsets = step_offsets(STEPS[name], faces, learnt)
     labels = to_slots(faces.train_keypoints, label_sources(faces.train_keypoints), offsets)
     labels[~clean_rows(faces)] = np.nan
     correction = fit_correction(out_of_fold_slots(name, faces, runs), labels)
     folds = np.unique(protocol_folds(faces)).tolist()
     networks = [train_fold(name, faces, runs, fold)[0] for fold in folds]
-    answers = [predict_slots(network, faces.test_images, LADDER[name].views) for network in networks]
+    answers = [predict_slots(network, faces.test_images, STEPS[name].views) for network in networks]
     slots = correction.apply(np.mean(answers, axis=0))
     return from_slots(slots, test_sources(faces.lookup_data, len(faces.test_images)), offsets)
 

@@ -44,13 +44,15 @@ class LearningConfig:
     warm_up: float = 0.05  # the share of the steps in which the learning rate rises
     averaging: float = 0.02  # the share of the steps that the mean of the weights remembers; 0 keeps the last weights
     augment: bool = True  # whether faces are moved and lit at random
+    far: float = 0.3  # the share of the faces that are thrown far, where they are moved
+    coordinate_share: float = 0.05  # the weight of the distance in pixels in the loss
     n_bins: int = N_BINS  # bins of a coordinate, 128; or 1, to learn coordinates as numbers
     dtype_policy: str = "mixed_bfloat16"  # choose float32 for a processor without bfloat16
     seed: int = 0  # of the weights, the order of the faces, and the augmentation
 
     def __post_init__(self) -> None:
         check_settings(self, ("epochs", "batch_size"))
-        for name in ("warm_up", "averaging", "weight_decay"):
+        for name in ("warm_up", "averaging", "weight_decay", "far", "coordinate_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise DataError(f"{name} is {getattr(self, name)}, and must be at least 0 and below 1")
         if self.n_bins not in (1, N_BINS):
@@ -103,9 +105,10 @@ class FaceLearner(keras.Model):
         self,
         network: keras.Model,  # as face_network makes it
         augmentation: Augmentation | None,  # `None`: the faces as they are
+        coordinate_share: float = 0.05,  # the weight of the distance in pixels in the loss
     ) -> None:
         super().__init__(dtype="float32")
-        self.network, self.augmentation = network, augmentation
+        self.network, self.augmentation, self.coordinate_share = network, augmentation, coordinate_share
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
         moved = inputs["images"], inputs["keypoints"], inputs["labelled"]
@@ -116,7 +119,7 @@ class FaceLearner(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        return keypoint_loss(y_pred["outputs"], y_pred["keypoints"], y_pred["labelled"])
+        return keypoint_loss(y_pred["outputs"], y_pred["keypoints"], y_pred["labelled"], self.coordinate_share)
 
 # %% ../nbs/13_learning.ipynb #1ff4d63d
 def make_learner(
@@ -132,7 +135,8 @@ def make_learner(
         network = face_network(n_slots, config.n_bins)
     finally:
         keras.config.set_dtype_policy(before)
-    learner = FaceLearner(network, Augmentation(mirrored, seed=config.seed) if config.augment else None)
+    augmentation = Augmentation(mirrored, config.far, config.seed) if config.augment else None
+    learner = FaceLearner(network, augmentation, config.coordinate_share)
     rising = int(config.warm_up * n_steps)
     rate = keras.optimizers.schedules.CosineDecay(
         config.learning_rate / 20,
@@ -220,12 +224,15 @@ def learn(
     config: LearningConfig = LearningConfig(),  # the settings
     mirrored: tuple[int, ...] = MIRRORED_SLOTS,  # the order of the slots in a mirrored face
     report: Callable[[str], None] = _say,  # gets a line now and then
+    start: keras.Model | None = None,  # a trained network to begin with; `None`: one that knows nothing
 ) -> tuple[keras.Model, pd.DataFrame]:  # the network with its averaged weights; one row an epoch
     "Train a network, go on with a training that was interrupted, or read a finished one back."
     folder = Path(folder)
     if len(images) != len(slots) or len(images) == 0:
         raise DataError(f"{len(images)} images and {len(slots)} rows of slots: there must be one for each, and some")
-    faces = hashlib.sha256(images.tobytes() + np.asarray(slots, np.float32).tobytes()).hexdigest()[:16]
+    weights = [] if start is None else [array.tobytes() for array in start.get_weights()]
+    taught = [images.tobytes(), np.asarray(slots, np.float32).tobytes(), *weights]
+    faces = hashlib.sha256(b"".join(taught)).hexdigest()[:16]
     about = {"settings": asdict(config), "faces": faces}
     if (folder / "history.csv").is_file():
         try:
@@ -243,6 +250,8 @@ def learn(
     learner = make_learner(len(batches) * config.epochs, config, slots.shape[1], mirrored)
     keeper = _Keeper(folder / "state.npz", config, faces, report)
     learner({name: array[:1] for name, array in batches[0][0].items()})
+    if start is not None:
+        learner.network.set_weights(start.get_weights())
     keeper.resume(learner)
     done = len(keeper.history)
     batches = SlotBatches(images, slots, config.batch_size, config.seed, done)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .data import DataError, FaceData
 from .eda import label_sources
 from .ensemble import check_step, out_of_fold_slots
-from .ladder import LADDER, protocol_rows, read_slots, score_slots, source_offsets, step_folder, train_fold
+from .ladder import STEPS, protocol_rows, read_slots, score_slots, step_folder, step_offsets, train_fold
 from .learning import TWO_VIEWS, View, predict_slots
 from .model import load_model, save_model
 from .network import face_network, from_slots
@@ -101,7 +101,7 @@ def pretrained(
 
 # %% ../nbs/16_pretrained.ipynb #482ae590
 def write_card(
-    name: str,  # one of LADDER, with answers for each source
+    name: str,  # one of STEPS, with answers for each source
     faces: FaceData,  # the data
     runs: str | Path,  # the folder of the trainings; finished ones are read back
     fold: int | None = None,  # the fold that the network has not seen; `None`: it has seen them all
@@ -114,25 +114,25 @@ def write_card(
         judged, slots = np.arange(len(faces.train_images)), out_of_fold_slots(name, faces, runs)
         measured_on = "all rows, each by one of five networks trained alike on the other four folds; pixels"
     else:
-        slots = predict_slots(network, faces.train_images[judged], LADDER[name].views)
+        slots = predict_slots(network, faces.train_images[judged], STEPS[name].views)
         measured_on = f"{len(judged)} faces of fold {fold}, which it has not seen; pixels"
     source, clean = label_sources(faces.train_keypoints)[judged], clean_rows(faces)[judged]
     labels, groups = faces.train_keypoints[judged], picture_groups(faces.train_images)[judged]
-    offsets = source_offsets(faces, learnt)
-    answers = read_slots(LADDER[name], slots, source, offsets)
+    offsets = step_offsets(STEPS[name], faces, learnt)
+    answers = read_slots(STEPS[name], slots, source, offsets)
     interval = bootstrap_interval(labels[clean], answers[clean], source[clean], groups[clean])
     return {
         "trained on": f"{len(learnt)} faces of {faces.name}: all clean rows{'' if fold is None else f' but fold {fold}'}",
         "measured on": measured_on,
         "step": name,
         "fold": fold,
-        "views": len(LADDER[name].views),
+        "views": len(STEPS[name].views),
         "seed": 0,
         "parameters": network.count_params(),
         "epochs": len(history),
         "minutes": round(history["seconds"].sum() / 60, 1),
         "device": json.loads((step_folder(name, runs, fold) / "learning.json").read_text())["device"],
-        "scores": score_slots(LADDER[name], slots, labels, source, clean, offsets),
+        "scores": score_slots(STEPS[name], slots, labels, source, clean, offsets),
         "95 % of mix, clean": [round(end, 4) for end in interval],
         "versions": {package: version(package) for package in ("fkp_nb", "keras", "numpy")},
         "licence": "weights under the project's licence; the competition's pictures are not part of them",
@@ -155,7 +155,7 @@ def fkp_pretrain(
         protocol_rows(faces, fold)
         card = write_card(step, faces, runs, fold)
         network, _ = train_fold(step, faces, runs, fold)
-        print(save_pretrained(network, source_offsets(faces, protocol_rows(faces, fold)[0]), card, out))
+        print(save_pretrained(network, step_offsets(STEPS[step], faces, protocol_rows(faces, fold)[0]), card, out))
     except (DataError, OSError) as error:
         sys.exit(f"fkp_pretrain: {error}")
     except KeyboardInterrupt:
