@@ -39,8 +39,8 @@ setup(
     python_requires=f">={settings['min_python']}",
     install_requires=settings["requirements"].split(),
     extras_require={
-        "dev": settings["dev_requirements"].split(),
-        "kaggle": settings["kaggle_requirements"].split(),
+        extra: settings[f"{extra}_requirements"].split()
+        for extra in ("dev", "kaggle", "detect", "onnx", "litert", "export")
     },
     entry_points={
         "console_scripts": [line.strip() for line in settings["console_scripts"].splitlines()],

@@ -44,7 +44,6 @@ class Step:
     own_axes: bool = True  # whether each source is mirrored about its own axis; else about the picture's middle
     average_labels: bool = False  # whether all labels of one picture are replaced by their mean
     views: tuple[View, ...] = ONE_VIEW  # how often a face is shown; the answers are averaged
-    after: str | None = None  # the step whose network is trained further; `None`: a network that knows nothing
     config: LearningConfig = field(default_factory=LearningConfig)  # how it is trained
 
     def __post_init__(self) -> None:
@@ -57,9 +56,8 @@ class Step:
         return MIRRORED_SLOTS if self.by_source else tuple(mirror_names().tolist())
 
 
-def _step(epochs: int, n_bins: int, augment: bool, learning_rate: float = 2e-3, **rest: Any) -> Step:
-    config = LearningConfig(epochs=epochs, n_bins=n_bins, augment=augment, learning_rate=learning_rate)
-    return Step(config=config, **rest)
+def _step(epochs: int, n_bins: int, augment: bool, **rest: Any) -> Step:
+    return Step(config=LearningConfig(epochs=epochs, n_bins=n_bins, augment=augment), **rest)
 
 
 LADDER = {
@@ -69,9 +67,9 @@ LADDER = {
     "faces moved and lit": _step(15, 1, True),
     "coordinates as bins": _step(15, 128, True),
     "mirror image as well": _step(15, 128, True, views=TWO_VIEWS),
+    "forty epochs": _step(40, 128, True, views=TWO_VIEWS),
     "longer": _step(100, 128, True, views=TWO_VIEWS),
     "six views": _step(100, 128, True, views=SIX_VIEWS),
-    "once more": _step(30, 128, True, learning_rate=1e-3, views=SIX_VIEWS, after="longer"),
 }
 
 # %% ../nbs/14_ladder.ipynb #8d26ac58
@@ -84,9 +82,9 @@ def _with(**settings: Any) -> Step:
 
 VARIANTS = {
     "last weights": _with(averaging=0.0),
-    "no weight decay": _with(weight_decay=0.0),
     "no distance in the loss": _with(coordinate_share=0.0),
     "no face thrown far": _with(far=0.0),
+    "few faces thrown far": _with(far=0.1),
     "mirrored about the middle": replace(_BASE, own_axes=False),
     "mean labels of a picture": replace(_BASE, average_labels=True),
 }
@@ -138,11 +136,10 @@ def train_step(
     faces: FaceData,  # the data
     rows: NDArray[np.integer],  # the rows to learn from
     folder: str | Path,  # holds the training; a finished one is read back
-    start: keras.Model | None = None,  # the network to begin with, as learn takes it
 ) -> tuple[keras.Model, pd.DataFrame]:  # the network; one row an epoch
     "Train a network as a step says."
     targets = step_targets(step, faces, rows)
-    return learn(faces.train_images[rows], targets, folder, step.config, step.mirrored, start=start)
+    return learn(faces.train_images[rows], targets, folder, step.config, step.mirrored)
 
 
 def read_slots(
@@ -192,13 +189,7 @@ def train_fold(
     folder, step = step_folder(name, runs, fold, seed), STEPS[name]
     epochs = step.config.epochs if fold is not None else max(1, step.config.epochs * 4 // 5)
     step = replace(step, config=replace(step.config, seed=seed, epochs=epochs))
-    rows, _ = protocol_rows(faces, fold)
-    if step.after is None:
-        return train_step(step, faces, rows, folder)
-    start, before = train_fold(step.after, faces, runs, fold, seed)
-    network, history = train_step(step, faces, rows, folder, start)
-    history.index += len(before)
-    return network, pd.concat([before, history])
+    return train_step(step, faces, protocol_rows(faces, fold)[0], folder)
 
 # %% ../nbs/14_ladder.ipynb #20cd06c1
 def score_slots(
