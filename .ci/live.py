@@ -29,7 +29,7 @@ import numpy as np
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from fkp_nb.commands import COLUMNS
+from fkp_nb.files import COLUMNS
 from fkp_nb.confidence import BELL_WIDTH, FACE_SIZE, SUREST, TOLERANCE
 from fkp_nb.data import PREDICTION_COLOR
 from fkp_nb.detection import detect_faces, face_frame

@@ -70,6 +70,13 @@ def find_data(
         )
     return path
 
+# %% ../nbs/00_data.ipynb #279ec7fd
+def _count(
+    number: int,  # of some things
+    noun: str,  # one of them
+) -> str:  # "1 row", "2 rows"
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
 # %% ../nbs/00_data.ipynb #cda1b8db
 COMPETITION = "facial-keypoints-detection"
 
@@ -88,25 +95,29 @@ def file_in(
     )
 
 # %% ../nbs/00_data.ipynb #b7d2c666
+_AGAIN = "mend it, or download it again if it is the competition's"
+
+
 def read_table(
     path: Path,  # a csv file, or a zip archive that holds one
 ) -> pd.DataFrame:  # its rows
-    "Read one of Kaggle's tables, packed or not."
+    "Read a table, packed or not."
     try:
         if path.suffix != ".zip":
             return pd.read_csv(path)
         with zipfile.ZipFile(path) as archive:
             inside = [name for name in archive.namelist() if name.endswith(".csv") and not name.startswith("__MACOSX")]
             if len(inside) != 1:
-                raise DataError(f"{path.name} holds {len(inside)} csv files, not one: download it again")
+                raise DataError(f"{path.name} holds {len(inside)} csv files, not one: {_AGAIN}")
             with archive.open(inside[0]) as file:
                 return pd.read_csv(file)
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:  # RuntimeError: password, unknown packing
-        raise DataError(f"{path.name} cannot be unpacked ({error}): download it again") from error
+        raise DataError(f"{path.name} cannot be unpacked ({error}): {_AGAIN}") from error
     except pd.errors.EmptyDataError as error:
-        raise DataError(f"{path.name} is empty: download it again") from error
+        raise DataError(f"{path.name} is empty: {_AGAIN}") from error
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name} is not a table of comma-separated values ({error})") from error
+        reason = str(error).strip()
+        raise DataError(f"{path.name} is not a table of comma-separated values ({reason}): {_AGAIN}") from error
 
 # %% ../nbs/00_data.ipynb #6757566e
 @dataclass(frozen=True)
@@ -150,7 +161,7 @@ def check_columns(
             f"{file}: column {place} is {found[place]}, where {expected[place]} should be: restore the order"
         )
     if table.empty:
-        raise DataError(f"{file} has a header and no rows: download it again")
+        raise DataError(f"{file} has a header and no rows: {_AGAIN}")
 
 # %% ../nbs/00_data.ipynb #088710ce
 def _named_folder(
@@ -203,13 +214,16 @@ def parse_image(
         except (DeprecationWarning, ValueError) as error:
             raise ValueError("it holds something that is not a whole number") from error
     if levels.size != size * size:
-        raise ValueError(f"it has {levels.size} pixels, not {size * size}")
+        raise ValueError(f"it has {_count(levels.size, 'pixel')}, not {size * size}")
     if levels.min() < 0 or levels.max() > 255:
         worst = levels[np.argmax(np.abs(levels - 127.5))]
         raise ValueError(f"it holds the grey level {worst}, outside 0 to 255")
     return levels.astype(np.uint8).reshape(size, size)
 
 # %% ../nbs/00_data.ipynb #bdb0328b
+_ROWS = "rows are counted from 0, without the header"
+
+
 def parse_images(
     images: pd.Series,  # lines of 9,216 grey levels
     file: str = "the table",  # the file's name, for the message
@@ -220,7 +234,7 @@ def parse_images(
         try:
             pictures[row] = parse_image(line)
         except ValueError as error:
-            raise DataError(f"{file}, row {row}: the image cannot be read: {error}") from error
+            raise DataError(f"{file}, row {row}: the image cannot be read: {error} ({_ROWS})") from error
     return pictures
 
 # %% ../nbs/00_data.ipynb #fa5e6891
@@ -237,14 +251,17 @@ def parse_keypoints(
     wrong = (numbers.isna() & columns.notna()) | (numbers < low) | (numbers > high)
     if wrong.to_numpy().any():
         row, column = np.argwhere(wrong.to_numpy())[0]
+        value = columns.to_numpy()[row, column]
         raise DataError(
-            f"{file}, row {row}: {features[column]} is {columns.to_numpy()[row, column]}, not a number of pixels in the image"
+            f"{file}, row {row}: {features[column]} is {value}, not a number of pixels in the image ({_ROWS})"
         )
     keypoints = numbers.to_numpy(np.float32).reshape(-1, len(names), 2)
     half = np.isnan(keypoints[..., 0]) != np.isnan(keypoints[..., 1])
     if half.any():
         row, keypoint = np.argwhere(half)[0]
-        raise DataError(f"{file}, row {row}: {names[keypoint]} has one coordinate, not two")
+        raise DataError(
+            f"{file}, row {row}: {names[keypoint]} has one coordinate, not two: give both or none ({_ROWS})"
+        )
     return keypoints
 
 # %% ../nbs/00_data.ipynb #3ef6e925
@@ -273,7 +290,7 @@ def check_lookup(
     for column, unknown in (("ImageId", unknown_image), ("FeatureName", unknown_feature)):
         if unknown.any():
             row = int(np.argmax(unknown.to_numpy()))
-            raise DataError(f"{file}, row {row}: unknown {column} {lookup_data[column].iloc[row]}")
+            raise DataError(f"{file}, row {row}: unknown {column} {lookup_data[column].iloc[row]} ({_ROWS})")
 
 # %% ../nbs/00_data.ipynb #319befe8
 def check_row_ids(
@@ -283,11 +300,13 @@ def check_row_ids(
     "Raise `DataError` unless the lookup table and the sample submission have the same `RowId`s in the same order."
     asked, shown = lookup_data["RowId"].to_numpy(), sample_submission["RowId"].to_numpy()
     if len(asked) != len(shown):
-        raise DataError(f"SampleSubmission.csv has {len(shown)} rows, where IdLookupTable.csv has {len(asked)}")
+        raise DataError(
+            f"SampleSubmission.csv has {_count(len(shown), 'row')}, where IdLookupTable.csv has {len(asked)}"
+        )
     if not np.array_equal(asked, shown):
         row = int(np.argmax(asked != shown))
         raise DataError(
-            f"SampleSubmission.csv, row {row}: RowId is {shown[row]}, where IdLookupTable.csv has {asked[row]}"
+            f"SampleSubmission.csv, row {row}: RowId is {shown[row]}, where IdLookupTable.csv has {asked[row]} ({_ROWS})"
         )
 
 # %% ../nbs/00_data.ipynb #ae084636
@@ -299,7 +318,7 @@ def faces_from_tables(
     ids = tables.test_data["ImageId"].to_numpy()
     if not np.array_equal(ids, np.arange(1, len(ids) + 1)):
         row = int(np.argmax(ids != np.arange(1, len(ids) + 1)))
-        raise DataError(f"test.csv, row {row}: ImageId is {ids[row]}, where {row + 1} should be")
+        raise DataError(f"test.csv, row {row}: ImageId is {ids[row]}, where {row + 1} should be ({_ROWS})")
     check_lookup(tables.lookup_data, len(ids))
     check_row_ids(tables.lookup_data, tables.sample_submission)
     return FaceData(
@@ -335,7 +354,7 @@ def _read_cache(
     except (OSError, ValueError, EOFError):
         return None
 
-
+# %% ../nbs/00_data.ipynb #83c39ee2
 def _write_cache(
     entry: Path,  # the folder of the entry
     state: str,  # the fingerprint of the files that the faces were read from

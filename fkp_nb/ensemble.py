@@ -2,15 +2,13 @@
 
 # %% auto #0
 __all__ = ['check_step', 'out_of_fold_slots', 'Correction', 'fit_correction', 'cross_correct', 'slot_labels', 'answer_test',
-           'fkp_ensemble']
+           'write_ensemble']
 
 # %% ../nbs/15_ensemble.ipynb #fe69089c
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from fastcore.script import call_parse
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
@@ -124,24 +122,19 @@ def answer_test(
     return from_slots(slots, test_sources(faces.lookup_data, len(faces.test_images)), offsets)
 
 # %% ../nbs/15_ensemble.ipynb #cc480d5b
-@call_parse
-def fkp_ensemble(
-    data: str | None = None,  # folder of the competition's files; else FKP_DATA, else the built-in sample
-    out: str = "ensemble.csv",  # the submission to write
-    runs: str = "runs",  # holds the trainings, five of them; finished ones are read back
-    step: str = "six views",  # which step of the ladder, in quotes if it has spaces
-) -> None:
+def write_ensemble(
+    out: str | Path = "ensemble.csv",  # the submission to write
+    data: str | Path | None = None,  # folder of the competition's files; `None`: as load_data finds them
+    runs: str | Path = "runs",  # holds the trainings, five of them; finished ones are read back
+    name: str = "six views",  # one of STEPS, with answers for each source
+) -> int:  # how many answers were written
     "Train a network for each fold, and write the submission of all of them together."
-    try:
-        check_step(step)
-        if Path(out).is_dir() or not Path(out).parent.is_dir():
-            raise DataError(f"{out} cannot be written: name a file in a folder that is there")
-        faces = load_data(data)
-        correction = fit_correction(out_of_fold_slots(step, faces, runs), slot_labels(faces))
-        answers = answer_test(step, faces, runs, correction)
-        write_submission(answers, faces.lookup_data, faces.sample_submission, out)
-    except (DataError, OSError) as error:
-        sys.exit(f"fkp_ensemble: {error}")
-    except KeyboardInterrupt:
-        sys.exit("fkp_ensemble: interrupted; the same command goes on with it")
-    print(f"{len(faces.lookup_data)} answers in {out}")
+    check_step(name)
+    out = Path(out)
+    if out.is_dir() or not out.parent.is_dir():
+        raise DataError(f"{out} cannot be written: name a file in a folder that is there")
+    faces = load_data(data)
+    correction = fit_correction(out_of_fold_slots(name, faces, runs), slot_labels(faces))
+    answers = answer_test(name, faces, runs, correction)
+    write_submission(answers, faces.lookup_data, faces.sample_submission, out)
+    return len(faces.lookup_data)

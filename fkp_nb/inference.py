@@ -6,6 +6,7 @@ __all__ = ['Folder', 'Readout', 'WEIGHTS', 'RUNTIMES', 'Faces', 'NO_DETECTOR', '
 
 # %% ../nbs/22_inference.ipynb #b3bcdc64
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from importlib.util import find_spec
+from numbers import Real
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, overload
@@ -23,7 +25,7 @@ from PIL import Image
 
 from .confidence import FACE_SIZE, combine_views, confidence, expected_error, unmirror
 from .detection import detect_faces, detector_installed, face_frame
-from .photo import Frame, PhotoError, PhotoSource, cut_faces, read_photo, whole_frame
+from .photo import Frame, PhotoError, PhotoSource, check_frame, cut_faces, read_photo, whole_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
 Folder = str | Path | None  # where a network and its card lie; `None`: in the package
 Readout = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 WEIGHTS = Path(str(files("fkp_nb"))) / "weights"  # in the package
+
+
+def _network_folder(weights: Any) -> Path:
+    if not (weights is None or isinstance(weights, (str, os.PathLike))):
+        raise PhotoError(f"weights is {weights!r}, and must be a folder that fkp_pretrain or fkp_retrain wrote")
+    return WEIGHTS if weights is None else Path(weights)
 
 # %% ../nbs/22_inference.ipynb #2d7a7acc
 def _onnx(path: Path) -> Readout:
@@ -83,16 +91,17 @@ RUNTIMES = {  # name: the package, the file, how it is loaded; the fastest comes
 def _lacking(runtime: str, folder: Path) -> str | None:
     package, file, _ = RUNTIMES[runtime]
     if find_spec(package) is None:
-        return f"{runtime} needs the package {package}"
+        install = "tensorflow" if package == "keras" else package.replace("_", "-")
+        return f"{runtime} needs the package {package} (pip install {install})"
     return None if (folder / file).is_file() else f"{runtime} needs {folder / file}"
 
 # %% ../nbs/22_inference.ipynb #60ec066b
 def load_runtime(
-    folder: Folder = None,  # holds the network, as fkp_pretrain and fkp_export wrote it; `None`: the package's own
+    folder: Folder = None,  # holds the network, as fkp_pretrain, fkp_retrain or fkp_export wrote it; `None`: the package's own
     runtime: str | None = None,  # one of RUNTIMES; `None`: the first that can be had
 ) -> tuple[str, Readout]:  # its name; faces `(n, 96, 96)` to means and variances, `(n, k, 2)` each
     "Make a network ready to run."
-    folder = WEIGHTS if folder is None else Path(folder)
+    folder = _network_folder(folder)
     if runtime is not None and runtime not in RUNTIMES:
         raise PhotoError(f"no runtime '{runtime}': there are {', '.join(map(repr, RUNTIMES))}")
     lacking = {name: _lacking(name, folder) for name in (RUNTIMES if runtime is None else [runtime])}
@@ -130,6 +139,8 @@ def _canvas(photo: NDArray[np.uint8], width: float) -> "tuple[Figure, Axes]":
 
     from fkp_nb.data import PLOT_STYLE
 
+    if not (isinstance(width, Real) and 0 < width < math.inf):
+        raise PhotoError(f"width is {width!r}, and must be a number of inches above 0")
     shape = photo.shape[0] / photo.shape[1]
     width = min(width, 2 * width / shape)
     with plt.rc_context(PLOT_STYLE):
@@ -158,6 +169,21 @@ def _draw(face: Face, axis: "Axes", framed: bool) -> None:
         corner, side = (face.frame.left, face.frame.top), face.frame.side
         axis.add_patch(Rectangle(corner, side, side, fill=False, ec="white", lw=0.8))
 
+# %% ../nbs/22_inference.ipynb #c31421af
+def _rows(photo: str, number: int, face: Face) -> list[dict[str, Any]]:
+    return [
+        {
+            "photo": photo,
+            "face": number,
+            "keypoint": name,
+            "x": round(float(x), 2),
+            "y": round(float(y), 2),
+            "error": round(float(error), 2),
+            "confidence": round(float(sure), 3),
+        }
+        for name, (x, y), error, sure in zip(face.names, face.keypoints, face.error, face.confidence, strict=True)
+    ]
+
 # %% ../nbs/22_inference.ipynb #4cf4108c
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -169,19 +195,7 @@ class Prediction:
 
     def records(self) -> list[dict[str, Any]]:  # one for each keypoint of each face
         "Everything as plain numbers, a row for each keypoint."
-        return [
-            {
-                "photo": self.name,
-                "face": number,
-                "keypoint": name,
-                "x": round(float(x), 2),
-                "y": round(float(y), 2),
-                "error": round(float(error), 2),
-                "confidence": round(float(sure), 3),
-            }
-            for number, face in enumerate(self.faces)
-            for name, (x, y), error, sure in zip(face.names, face.keypoints, face.error, face.confidence, strict=True)
-        ]
+        return [row for number, face in enumerate(self.faces) for row in _rows(self.name, number, face)]
 
     def plot(
         self,
@@ -202,9 +216,18 @@ def _read_card(folder: Path) -> dict[str, Any]:
             raise ValueError("names and mirrored do not fit")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PhotoError(
-            f"{folder / 'card.json'} is missing or damaged: name a folder that fkp_pretrain wrote"
+            f"{folder / 'card.json'} is missing or damaged: name a folder that fkp_pretrain or fkp_retrain wrote"
         ) from error
     return card
+
+# %% ../nbs/22_inference.ipynb #2bdbe58e
+def _look(
+    read: Readout, faces: NDArray[np.uint8], mirrored: tuple[int, ...] | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    looks = [read(faces)]
+    if mirrored is not None:
+        looks.append(unmirror(*read(np.ascontiguousarray(faces[:, :, ::-1])), mirrored))
+    return combine_views(*(np.stack(each) for each in zip(*looks, strict=True)))
 
 # %% ../nbs/22_inference.ipynb #c5c9ab30
 class Predictor:
@@ -212,24 +235,17 @@ class Predictor:
 
     def __init__(
         self,
-        weights: Folder = None,  # folder with the network and its card; `None`: the package's own
+        weights: Folder = None,  # folder that fkp_pretrain or fkp_retrain wrote; `None`: the package's own
         runtime: str | None = None,  # one of RUNTIMES; `None`: the fastest that is installed
         batch_size: int = 64,  # faces at a time
     ) -> None:
         if batch_size < 1:
             raise PhotoError(f"batch_size is {batch_size}, and must be at least 1")
-        folder = WEIGHTS if weights is None else Path(weights)
+        folder = _network_folder(weights)
         self.card, self.batch_size = _read_card(folder), batch_size
         self.names, self.mirrored = tuple(self.card["names"]), tuple(self.card["mirrored"])
         self.runtime, self.read = load_runtime(folder, runtime)
         self._lock = Lock()
-
-    def _look(self, faces: NDArray[np.uint8], mirror: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        with self._lock:
-            looks = [self.read(faces)]
-            if mirror:
-                looks.append(unmirror(*self.read(np.ascontiguousarray(faces[:, :, ::-1])), self.mirrored))
-        return combine_views(*(np.stack(each) for each in zip(*looks, strict=True)))
 
     def answer(
         self,
@@ -243,7 +259,8 @@ class Predictor:
         error = np.zeros(keypoints.shape[:2], np.float32)
         for start in range(0, len(faces), self.batch_size):
             part = slice(start, start + self.batch_size)
-            found, variance = self._look(faces[part], mirror)
+            with self._lock:
+                found, variance = _look(self.read, faces[part], self.mirrored if mirror else None)
             keypoints[part] = found[:, : len(self.names)]
             error[part] = expected_error(variance[:, : len(self.names)])
         return keypoints, error
@@ -285,7 +302,7 @@ def _predictor(folder: Path, changed: int, runtime: str | None) -> Predictor:
 
 
 def _current_predictor(weights: Folder, runtime: str | None) -> Predictor:
-    folder = (WEIGHTS if weights is None else Path(weights)).resolve()
+    folder = _network_folder(weights).resolve()
     changed = [file.stat().st_mtime_ns for file in folder.iterdir()] if folder.is_dir() else [0]
     return _predictor(folder, max(changed, default=0), runtime)
 
@@ -358,7 +375,7 @@ def predict(
     photos: Any,  # one, as read_photo takes it; a list; `(n, h, w)`, so `(3, h, w)` is three grey ones; `(n, h, w, 3)`
     faces: Faces = None,  # "whole", "detect", the same frames in every photo, or `None`: as fits
     mirror: bool = True,  # whether each face is looked at in the mirror as well, in twice the time
-    weights: Folder = None,  # folder with a network and its card; `None`: the package's own
+    weights: Folder = None,  # folder that fkp_pretrain or fkp_retrain wrote; `None`: the package's own
     runtime: str | None = None,  # one of RUNTIMES; `None`: the first that can be had
 ) -> Prediction | list[Prediction]:  # of one photo; of several a list
     "Find the keypoints of the faces in photos."
@@ -366,4 +383,7 @@ def predict(
     if isinstance(photos, np.ndarray):
         several = photos.ndim == 4 or (photos.ndim == 3 and photos.shape[2] not in (1, 3, 4))
     found = predict_photos(list(photos) if several else [photos], faces, mirror, _current_predictor(weights, runtime))
+    for each in found:
+        for frame in faces if isinstance(faces, (list, tuple)) else []:
+            check_frame(frame, each.photo, each.name)
     return found if several else found[0]

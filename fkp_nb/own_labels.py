@@ -2,13 +2,12 @@
 
 # %% auto #0
 __all__ = ['FAR', 'MAPS', 'OWN_LABELS', 'LabelledFaces', 'label_names', 'read_labels', 'write_labels', 'with_partners',
-           'check_sides', 'begin_network', 'hold_out', 'measure_held_out', 'retrain', 'fkp_retrain']
+           'check_sides', 'begin_network', 'hold_out', 'measure_held_out', 'retrain', 'describe_retrained']
 
 # %% ../nbs/27_own_labels.ipynb #bae4a9a8
 import json
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-from fastcore.script import call_parse
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupShuffleSplit
 
@@ -296,10 +294,11 @@ def retrain(
     return pretrained(out)
 
 # %% ../nbs/27_own_labels.ipynb #403b33fc
-def _summary(
+def describe_retrained(
     card: dict[str, Any],  # of a network for own labels
-    out: str,  # its folder
+    out: str | Path,  # its folder
 ) -> str:  # a few lines
+    "What a training on own labels led to."
     measured = card["held out"]
     lines = [f"trained on {card['trained on']}, begun with {card['begun with']}"]
     if measured["RMSE"] is None:
@@ -324,23 +323,3 @@ def _summary(
         f"the labels lie {abs(habit):.2f} px {side} of its answers in the median, which fkp_evaluate allows for"
     )
     return "\n".join([*lines, f"in {out}: fkp_predict PHOTO --weights {out}"])
-
-
-@call_parse
-def fkp_retrain(
-    labels: str,  # a csv file, zipped or not: NAME_x and NAME_y for each keypoint, and Image
-    out: str = "retrained",  # the folder to write, which must not exist
-    epochs: int = OWN_LABELS.epochs,  # how often every face is seen
-    from_scratch: bool = False,  # begin with nothing, not with the package's network
-    held_out: float = 0.2,  # the share of the faces to be measured on; 0 learns from all
-    seed: int = 0,  # of the order of the faces and all other chances
-) -> None:
-    "Train a network for keypoints of your own."
-    try:
-        config = replace(OWN_LABELS, epochs=epochs, seed=seed)
-        trained = retrain(read_labels(labels), out, config, None if from_scratch else "package", held_out)
-        print(_summary(trained.card, out))
-    except (DataError, OSError) as error:
-        sys.exit(f"fkp_retrain: {error}")
-    except KeyboardInterrupt:
-        sys.exit("fkp_retrain: interrupted; the same command goes on with it")

@@ -2,12 +2,11 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'SEEN', 'PretrainedNetwork', 'picture_prints', 'read_prints', 'save_pretrained', 'pretrained',
-           'readout_model', 'write_card', 'fkp_pretrain']
+           'readout_model', 'write_card', 'write_pretrained']
 
 # %% ../nbs/16_pretrained.ipynb #3d25b899
 import hashlib
 import json
-import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
@@ -16,7 +15,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from fastcore.script import call_parse
 from keras import ops
 from numpy.typing import NDArray
 
@@ -199,25 +197,18 @@ def write_card(
     }
 
 # %% ../nbs/16_pretrained.ipynb #8e1506af
-@call_parse
-def fkp_pretrain(
-    data: str | None = None,  # folder of the competition's files; else FKP_DATA, else the built-in sample
-    out: str = "weights",  # gets network.keras, card.json and seen.npy
-    runs: str = "runs",  # holds the trainings: six, or one if a fold is held out; finished ones are read back
-    fold: int | None = None,  # a fold to hold out and to measure on; else all rows are learnt from
-    step: str = "longer",  # which step of the ladder, in quotes if it has spaces; this one takes 100 epochs
-) -> None:
+def write_pretrained(
+    out: str | Path = "weights",  # gets `network.keras`, `card.json` and `seen.npy`
+    data: str | Path | None = None,  # folder of the competition's files; `None`: as load_data finds them
+    runs: str | Path = "runs",  # holds the trainings; finished ones are read back
+    fold: int | None = None,  # a fold to hold out and to measure on; `None`: all rows are learnt from
+    name: str = "longer",  # one of STEPS, with answers for each source
+) -> Path:  # the folder
     "Train the network that comes with the package, and write it with its card."
-    try:
-        check_step(step)
-        faces = load_data(data)
-        protocol_rows(faces, fold)
-        card = write_card(step, faces, runs, fold)
-        network, _ = train_fold(step, faces, runs, fold)
-        learnt = protocol_rows(faces, fold)[0]
-        seen = picture_prints(faces.train_images[learnt])
-        print(save_pretrained(network, source_offsets(faces, learnt), card, out, seen))
-    except (DataError, OSError) as error:
-        sys.exit(f"fkp_pretrain: {error}")
-    except KeyboardInterrupt:
-        sys.exit("fkp_pretrain: interrupted; the same command goes on with it")
+    check_step(name)
+    faces = load_data(data)
+    learnt, _ = protocol_rows(faces, fold)
+    card = write_card(name, faces, runs, fold)
+    network, _ = train_fold(name, faces, runs, fold)
+    seen = picture_prints(faces.train_images[learnt])
+    return save_pretrained(network, source_offsets(faces, learnt), card, out, seen)

@@ -3,17 +3,15 @@
 # %% auto #0
 __all__ = ['Answer', 'MODELS', 'train_original', 'load_original', 'train_simcc', 'load_simcc', 'Model', 'model_of',
            'partial_folder', 'describe_faces', 'describe_run', 'WrittenRun', 'read_run', 'begin_run',
-           'draw_predictions', 'write_results', 'run', 'fkp_run', 'fkp_submit']
+           'draw_predictions', 'write_results', 'run', 'start_run', 'submit_run']
 
 # %% ../nbs/17_run.ipynb #e0a595c8
 import hashlib
 import json
 import platform
 import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -23,7 +21,6 @@ from typing import Any, NamedTuple, TypeAlias
 import keras
 import numpy as np
 import pandas as pd
-from fastcore.script import call_parse
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -259,16 +256,6 @@ def run(
     return metrics
 
 # %% ../nbs/17_run.ipynb #cdab2cd0
-@contextmanager
-def _one_line_errors(command: str) -> Iterator[None]:
-    try:
-        yield
-    except (DataError, OSError) as error:
-        sys.exit(f"{command}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(f"{command}: interrupted; an unfinished training goes on with --resume and the same --out")
-
-
 def _summary(out: str, metrics: dict) -> str:
     wanted = {"RMSE": "rmse_mix", "source A": "rmse_A", "source B": "rmse_B", "median face": "rmse_median_face"}
     lines = [
@@ -319,52 +306,45 @@ def _configure(
     return MODELS[name].config(**{**defaults, **given})
 
 # %% ../nbs/17_run.ipynb #a981c149
-@call_parse
-def fkp_run(
-    data: str | None = None,  # folder of the competition's files; else FKP_DATA, else the built-in sample
-    out: str | None = None,  # the run's folder, which must not exist; else a new one under fkp_runs/
-    model: str | None = None,  # simcc, the new network, which is the default; or original
-    epochs: int | None = None,  # simcc: 100, or 30 on the sample; original: at most 30
-    seed: int | None = None,  # of the weights, the order of the faces, and all other chances; else 0
-    mixed_precision: bool = False,  # compute in bfloat16: faster on processors that have it
-    resume: bool = False,  # go on with the unfinished run that --out names
-) -> None:
+def start_run(
+    data: str | None = None,  # folder of the competition's files; `None`: as find_data finds it, else the sample
+    out: str | None = None,  # the run's folder, which must not exist; `None`: a new one under `fkp_runs`
+    model: str | None = None,  # one of MODELS; `None`: "simcc"
+    epochs: int | None = None,  # `None`: as the settings or, on the sample, MODELS have it
+    seed: int | None = None,  # of all chances; `None`: 0
+    mixed_precision: bool = False,  # compute in bfloat16
+    resume: bool = False,  # go on with the unfinished run that `out` names
+) -> str:  # what came of it, in a few lines
     "Train a network, measure it, draw it, and write a submission."
-    with _one_line_errors("fkp_run"):
-        policy = "mixed_bfloat16" if mixed_precision else None
-        asked: dict = {"model": model, "epochs": epochs, "seed": seed, "dtype_policy": policy}
-        if resume:
-            folder, _, config = _resume(out, asked)
-            faces = _load_again(folder, data)
-        else:
-            found = find_data(data)
-            config = _configure(asked, found is None)
-            if out is not None:
-                partial_folder(out)
-            faces, folder = load_data(data), None if found is None else str(found.resolve())
-        out = out or f"fkp_runs/{faces.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        print(f"run: {out}", flush=True)
-        print(_summary(out, run(faces, out, config, folder, resume)))
+    policy = "mixed_bfloat16" if mixed_precision else None
+    asked: dict = {"model": model, "epochs": epochs, "seed": seed, "dtype_policy": policy}
+    if resume:
+        folder, _, config = _resume(out, asked)
+        faces = _load_again(folder, data)
+    else:
+        found = find_data(data)
+        config = _configure(asked, found is None)
+        if out is not None:
+            partial_folder(out)
+        faces, folder = load_data(data), None if found is None else str(found.resolve())
+    out = out or f"fkp_runs/{faces.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    print(f"run: {out}", flush=True)
+    return _summary(out, run(faces, out, config, folder, resume))
 
 # %% ../nbs/17_run.ipynb #4ab73b86
-@call_parse
-def fkp_submit(
-    run: str,  # the folder of a finished run
-    data: str | None = None,  # folder of the competition's files; else the run's own
-    out: str | None = None,  # the file to write; else the run's submission.csv
-) -> None:
+def submit_run(
+    run: str | Path,  # the folder of a finished run
+    data: str | None = None,  # folder of the competition's files; `None`: the run's own
+    out: str | Path | None = None,  # the file to write; `None`: the run's `submission.csv`
+) -> Path:  # the file
     "Write a submission with the model of a finished run."
-    with _one_line_errors("fkp_submit"):
-        folder = Path(run)
-        if not folder.is_dir():
-            raise DataError(f"no run folder {folder}: name one that fkp_run made")
-        written = read_run(folder)
-        faces = _load_again(written.data, data)
-        if describe_faces(faces) != written.faces and None in (data, out):
-            raise DataError(f"these are not the faces of {folder}: name others with --data, and the file with --out")
-        answer = MODELS[model_of(written.config)].load(folder)
-        predictions = answer(faces.test_images, test_sources(faces.lookup_data, len(faces.test_images)))
-        path = write_submission(
-            predictions, faces.lookup_data, faces.sample_submission, out or folder / "submission.csv"
-        )
-        print(f"{len(faces.lookup_data)} answers in {path}")
+    folder = Path(run)
+    if not folder.is_dir():
+        raise DataError(f"no run folder {folder}: name one that fkp_run made")
+    written = read_run(folder)
+    faces = _load_again(written.data, data)
+    if describe_faces(faces) != written.faces and None in (data, out):
+        raise DataError(f"these are not the faces of {folder}: name others with --data, and the file with --out")
+    answer = MODELS[model_of(written.config)].load(folder)
+    predictions = answer(faces.test_images, test_sources(faces.lookup_data, len(faces.test_images)))
+    return write_submission(predictions, faces.lookup_data, faces.sample_submission, out or folder / "submission.csv")

@@ -2,11 +2,10 @@
 
 # %% auto #0
 __all__ = ['EYE_NAMES', 'answer_faces', 'keypoint_scores', 'evaluate', 'plot_scores', 'face_scores', 'seen_faces',
-           'describe_seen', 'read_faces', 'fkp_evaluate']
+           'describe_seen', 'read_faces', 'measure_network']
 
 # %% ../nbs/28_scoring.ipynb #8cf1a9c4
 import copy
-import sys
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from fastcore.script import call_parse
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .commands import check_output, write_text
 from .data import KEYPOINT_NAMES, LABEL_COLOR, PLOT_STYLE, PREDICTION_COLOR, DataError, load_competition
 from .eda import label_sources
+from .files import check_output, write_text
 from .inference import Predictor
 from fkp_nb.metrics import (
     normalized_mean_error,
@@ -31,7 +29,6 @@ from fkp_nb.metrics import (
 )
 from .network import N_SLOTS, from_slots
 from .own_labels import LabelledFaces, read_labels
-from .photo import PhotoError
 from .pretrained import picture_prints, read_prints
 
 # %% ../nbs/28_scoring.ipynb #ad97a76a
@@ -180,36 +177,30 @@ def _report(table: pd.DataFrame, scores: dict[str, float], notes: list[str]) -> 
     lines.append(", ".join(f"{name} {score:.3f}" for name, score in scores.items()))
     return "\n".join([*lines, *notes])
 
-
-@call_parse
-def fkp_evaluate(
-    labels: str,  # a csv file with NAME_x and NAME_y for each keypoint, and Image; or a folder with Kaggle's files
-    weights: str | None = None,  # folder of a network, as fkp_retrain or fkp_pretrain writes it; else the package's
-    runtime: str | None = None,  # onnx, litert or keras; else the first that can be had
-    json: str | None = None,  # a file to write the figures to
-) -> None:
+# %% ../nbs/28_scoring.ipynb #b927b29d
+def measure_network(
+    labels: str | Path,  # a table as read_labels takes it, or a folder with the competition's files
+    weights: str | Path | None = None,  # folder of a network; `None`: the package's
+    runtime: str | None = None,  # "onnx", "litert" or "keras"; `None`: the first that can be had
+    json: str | Path | None = None,  # a file to write the figures to
+) -> str:  # the figures, and what there is to say of them
     "Measure a network on labelled faces."
-    try:
-        if json is not None and check_output(json).suffix.lower() != ".json":
-            raise DataError(f"{json} should end in .json")
-        predictor = Predictor(weights, runtime)
-        faces, source = read_faces(labels)
-        seen = seen_faces(faces.images, weights)
-        known, answers, stated = answer_faces(faces, predictor, source)
-        table, scores = keypoint_scores(known, answers, stated), face_scores(known, answers, source)
-        notes = [describe_seen(seen, predictor.card)]
-        if seen is not None and seen.any() and not np.isnan(known.keypoints[~seen]).all():
-            scores["RMSE, not learnt from"] = round(rmse(known.keypoints[~seen], answers[~seen]), 4)
-        unknown = [name for name in faces.names if name not in known.names]
-        if unknown:
-            notes.append(f"the network does not know {', '.join(unknown)}")
-        print(_report(table, scores, [note for note in notes if note]))
-        if json is not None:
-            keypoints = table.astype(object).where(table.notna(), None).to_dict("index")
-            figures = {"faces": len(faces.images), "scores": scores, "keypoints": keypoints}
-            figures["learnt from"] = None if seen is None else int(seen.sum())
-            write_text(dumps(figures, indent=1) + "\n", Path(json))
-    except (DataError, PhotoError, OSError) as error:
-        sys.exit(f"fkp_evaluate: {error}")
-    except KeyboardInterrupt:
-        sys.exit("fkp_evaluate: interrupted")
+    if json is not None and check_output(json).suffix.lower() != ".json":
+        raise DataError(f"{json} should end in .json")
+    predictor = Predictor(weights, runtime)
+    faces, source = read_faces(labels)
+    seen = seen_faces(faces.images, weights)
+    known, answers, stated = answer_faces(faces, predictor, source)
+    table, scores = keypoint_scores(known, answers, stated), face_scores(known, answers, source)
+    notes = [describe_seen(seen, predictor.card)]
+    if seen is not None and seen.any() and not np.isnan(known.keypoints[~seen]).all():
+        scores["RMSE, not learnt from"] = round(rmse(known.keypoints[~seen], answers[~seen]), 4)
+    unknown = [name for name in faces.names if name not in known.names]
+    if unknown:
+        notes.append(f"the network does not know {', '.join(unknown)}")
+    if json is not None:
+        keypoints = table.astype(object).where(table.notna(), None).to_dict("index")
+        figures = {"faces": len(faces.images), "scores": scores, "keypoints": keypoints}
+        figures["learnt from"] = None if seen is None else int(seen.sum())
+        write_text(dumps(figures, indent=1) + "\n", Path(json))
+    return _report(table, scores, [note for note in notes if note])
