@@ -68,7 +68,7 @@ def fkp_evaluate(
     runtime: str | None = None,  # litert, onnx or keras; else the first that can be had
     json: str | None = None,  # a file to write the figures to
 ) -> None:
-    "Measure a network on labelled faces."
+    "Measure a network on labelled faces, as in `fkp_evaluate labels.csv --json scores.json`."
     with one_line_errors("fkp_evaluate"):
         from fkp_nb.scoring import measure_network
 
@@ -99,7 +99,7 @@ def fkp_retrain(
     held_out: float = 0.2,  # the share of the faces to be measured on; 0 learns from all
     seed: int = 0,  # of the order of the faces and all other chances
 ) -> None:
-    "Train a network for keypoints of your own."
+    "Train a network for keypoints of your own, as in `fkp_retrain labels.csv --out retrained`."
     with one_line_errors("fkp_retrain", "the same command goes on with it"):
         from dataclasses import replace
 
@@ -134,7 +134,7 @@ def fkp_run(
     mixed_precision: bool = False,  # compute in bfloat16: faster on processors that have it
     resume: bool = False,  # go on with the unfinished run that --out names
 ) -> None:
-    "Train a network, measure it, draw it, and write a submission."
+    "Train a network, measure it, draw it, and write a submission, as in `fkp_run --data faces --out first`."
     with one_line_errors("fkp_run", "an unfinished training goes on with --resume and the same --out"):
         from fkp_nb.run import start_run
 
@@ -147,7 +147,7 @@ def fkp_submit(
     data: str | None = None,  # folder of the competition's files; else the run's own
     out: str | None = None,  # the file to write; else the run's submission.csv
 ) -> None:
-    "Write a submission with the model of a finished run."
+    "Write a submission with the model of a finished run, as in `fkp_submit first --out answers.csv`."
     with one_line_errors("fkp_submit"):
         from fkp_nb.run import submit_run
 
@@ -161,7 +161,7 @@ def fkp_ensemble(
     runs: str = "runs",  # holds the trainings, five of them; finished ones are read back
     step: str = "six views",  # which step of the ladder, in quotes if it has spaces
 ) -> None:
-    "Train a network for each fold, and write the submission of all of them together."
+    "Train a network for each fold, and write the submission of all, as in `fkp_ensemble --data faces`."
     with one_line_errors("fkp_ensemble", "the same command goes on with it"):
         from fkp_nb.ensemble import write_ensemble
 
@@ -176,7 +176,7 @@ def fkp_pretrain(
     fold: Param("a fold to hold out and to measure on; else all rows are learnt from", int) = None,  # type: ignore[valid-type]
     step: str = "longer",  # which step of the ladder, in quotes if it has spaces; this one takes 100 epochs
 ) -> None:
-    "Train the network that comes with the package, and write it with its card."
+    "Train the network that comes with the package, and write its card, as in `fkp_pretrain --data faces`."
     with one_line_errors("fkp_pretrain", "the same command goes on with it"):
         from fkp_nb.pretrained import write_pretrained
 
