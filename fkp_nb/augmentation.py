@@ -50,7 +50,7 @@ def transform_keypoints(
     "Move keypoints about the middle of the picture."
     return ops.matmul(keypoints - MIDDLE, ops.transpose(matrix, (0, 2, 1))) + MIDDLE + ops.expand_dims(shift, 1)
 
-
+# %% ../nbs/11_augmentation.ipynb #03275a89
 def transform_images(
     images: Any,  # `(b, 96, 96, 1)`, grey levels, float
     matrix: Any,  # `(b, 2, 2)`, invertible
@@ -66,7 +66,7 @@ def transform_images(
     back = [a, b, MIDDLE - a * x - b * y, c, d, MIDDLE - c * x - d * y, nothing, nothing]
     return ops.image.affine_transform(images, ops.stack(back, axis=-1), fill_mode=border)
 
-
+# %% ../nbs/11_augmentation.ipynb #1eb1732a
 def transform_matrix(
     scale_x: Any,  # `(b,)`, larger than 1 enlarges; negative mirrors
     scale_y: Any,  # `(b,)`

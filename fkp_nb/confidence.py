@@ -21,7 +21,7 @@ def unmirror(
     back = np.asarray(keypoints[:, list(mirrored)], np.float32) * [-1, 1] + [FACE_SIZE - 1, 0]
     return back.astype(np.float32), np.asarray(variance[:, list(mirrored)], np.float32)
 
-
+# %% ../nbs/19_confidence.ipynb #42e1d397
 def combine_views(
     keypoints: NDArray[np.floating],  # `(v, n, k, 2)`, pixels, one answer for each look
     variance: NDArray[np.floating],  # `(v, n, k, 2)`, pixels squared
@@ -43,7 +43,7 @@ def expected_error(
     doubt = np.maximum(np.sum(variance, axis=-1) - 2 * BELL_WIDTH**2, 0)
     return np.sqrt(doubt + SUREST**2).astype(np.float32)
 
-
+# %% ../nbs/19_confidence.ipynb #8d4c4190
 def confidence(
     error: NDArray[np.floating],  # `(...)`, pixels of a 96-pixel face, as expected_error gives it
     tolerance: float = TOLERANCE,  # pixels

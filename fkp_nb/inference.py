@@ -271,7 +271,7 @@ Faces = str | Sequence[Frame] | None  # "whole", "detect", the same frames in ev
 
 def check_faces(
     faces: Any,  # as predict takes it
-) -> None:  # nothing, or `PhotoError`
+) -> None:  # nothing, or a PhotoError
     "Refuse what does not say which faces are meant."
     frames = isinstance(faces, (list, tuple)) and all(isinstance(frame, Frame) for frame in faces)
     if not (faces is None or frames or (isinstance(faces, str) and faces in ("whole", "detect"))):

@@ -48,7 +48,7 @@ def to_slots(
         slots[np.ix_(rows, np.array(columns))] = keypoints[rows][:, list(indices)] - [offsets[name], 0]
     return slots
 
-
+# %% ../nbs/12_network.ipynb #5eacf8e7
 def from_slots(
     slots: NDArray[np.floating],  # `(n, 19, 2)`, pixels in the picture's own geometry
     source: NDArray[np.str_],  # `(n,)`, "A" or "B": whose labels are to be met
@@ -73,7 +73,7 @@ def bell_curves(
     "A normal distribution over the bins about each coordinate."
     return ops.softmax(-ops.square(ops.expand_dims(coordinates, -1) - BIN_CENTERS) / (2 * width**2), axis=-1)
 
-
+# %% ../nbs/12_network.ipynb #139218a5
 def decode(
     outputs: Any,  # `(..., 128)`, logits over the bins; or `(..., 1)`, coordinates
 ) -> Any:  # `(...)`, pixels

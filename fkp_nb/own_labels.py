@@ -104,7 +104,7 @@ def read_labels(
         raise DataError(f"{path.name}: {names[unknown[0]]} has no label in any row: label some, or remove its columns")
     return LabelledFaces(parse_images(table["Image"], path.name), keypoints, names)
 
-
+# %% ../nbs/27_own_labels.ipynb #36b26f82
 def write_labels(
     faces: LabelledFaces,  # what to write
     path: str | Path,  # a file that ends in .csv, or in .zip to be packed

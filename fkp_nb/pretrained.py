@@ -43,8 +43,7 @@ class PretrainedNetwork:
     def predict(
         self,
         images: NDArray[np.uint8],  # `(n, 96, 96)`, grey levels: one face each, framed as in the competition
-        source: NDArray[np.str_]
-        | None = None,  # `(n,)`, whose labels are to be met; `None`: source A's for all; own labels have none
+        source: NDArray[np.str_] | None = None,  # `(n,)`, whose labels are to be met; `None`: source A's for all
         views: tuple[View, ...] = TWO_VIEWS,  # how often a face is shown; more views take longer and err less
     ) -> NDArray[np.float32]:  # `(n, k, 2)`, pixels
         "The keypoints of faces."

@@ -56,7 +56,7 @@ def train_original(
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)  # there if the training was killed at its very end
     return history
 
-
+# %% ../nbs/17_run.ipynb #468d9ca4
 def load_original(
     folder: str | Path,  # where train_original left it
 ) -> Answer:  # answers alike for both sources
@@ -77,7 +77,7 @@ def train_simcc(
     save_pretrained(network, source_offsets(faces, rows), {"trained on": trained_on}, folder)
     return history
 
-
+# %% ../nbs/17_run.ipynb #292755ee
 def load_simcc(
     folder: str | Path,  # where train_simcc left it
 ) -> Answer:  # answers as the source of each face would label it
@@ -95,7 +95,7 @@ class Model:
     plot: Callable[[pd.DataFrame], Figure]  # draws what train returns
     on_sample: dict[str, int]  # settings for the sample, where they differ from the defaults
 
-
+# %% ../nbs/17_run.ipynb #600490b1
 MODELS = {
     "simcc": Model(LearningConfig, train_simcc, load_simcc, plot_loss, {"epochs": 30, "batch_size": 32}),
     "original": Model(TrainingConfig, train_original, load_original, plot_history, {}),
@@ -115,6 +115,9 @@ def partial_folder(
 ) -> Path:  # where the run works until it is complete
     "The folder a run works in; raises `DataError` rather than touch another run's."
     out = Path(out)
+    blocked = next((parent for parent in out.parents if parent.exists() and not parent.is_dir()), None)
+    if blocked is not None:
+        raise DataError(f"{blocked} is a file: name another folder with --out")
     if out.exists() and resume:
         raise DataError(f"{out} is finished: there is nothing to resume")
     if out.exists():
@@ -160,13 +163,13 @@ def describe_run(
 
 # %% ../nbs/17_run.ipynb #55fc31f2
 class WrittenRun(NamedTuple):
-    "What was written down for a run."
+    "What was written down for a run: its data folder, what describe_faces said, and its settings."
 
     data: str | None  # the data folder; `None` for drawn faces
     faces: dict  # as describe_faces gives it
     config: LearningConfig | TrainingConfig  # the settings
 
-
+# %% ../nbs/17_run.ipynb #3700c566
 def read_run(
     folder: str | Path,  # of a run, finished or not
 ) -> WrittenRun:  # the data folder, what describe_faces said, and the settings

@@ -87,7 +87,7 @@ def keypoint_scores(
     columns = ["labels", "RMSE", "mean offset in x", "mean offset in y", "distance", "expected distance"]
     return pd.DataFrame(rows, pd.Index([*labels.names, "all"], name="keypoint"), columns)
 
-
+# %% ../nbs/28_scoring.ipynb #67d08562
 def evaluate(
     faces: LabelledFaces,  # with labels
     predictor: Predictor,  # a network
@@ -145,7 +145,7 @@ def seen_faces(
     prints = read_prints(weights)
     return None if prints is None else np.isin(picture_prints(images), prints)
 
-
+# %% ../nbs/28_scoring.ipynb #83e5f5b6
 def describe_seen(
     seen: NDArray[np.bool_] | None,  # as seen_faces gives it
     card: dict[str, Any],  # of the network
@@ -194,7 +194,7 @@ def measure_network(
     table, scores = keypoint_scores(known, answers, stated), face_scores(known, answers, source)
     notes = [describe_seen(seen, predictor.card)]
     if seen is not None and seen.any() and not np.isnan(known.keypoints[~seen]).all():
-        scores["RMSE, not learnt from"] = round(rmse(known.keypoints[~seen], answers[~seen]), 4)
+        scores["RMSE on faces not learnt from"] = round(rmse(known.keypoints[~seen], answers[~seen]), 4)
     unknown = [name for name in faces.names if name not in known.names]
     if unknown:
         notes.append(f"the network does not know {', '.join(unknown)}")
