@@ -326,8 +326,8 @@ def predict_photos(
     sources: Sequence[PhotoSource],  # paths, bytes of files, Pillow images or arrays; see read_photo
     faces: Faces = None,  # "whole", "detect", the same frames in every photo, or `None`: as fits
     mirror: bool = True,  # whether each face is looked at in the mirror as well
-    predictor: Predictor | None = None,  # `None`: the package's own network
-) -> list[Prediction]:  # one for each photo
+    predictor: "Predictor | None" = None,  # `None`: the package's own network
+) -> "list[Prediction]":  # one for each photo
     "Find the keypoints of the faces in several photos, with all faces in common batches."
     check_faces(faces)
     predictor = predictor or _current_predictor(None, None)
@@ -360,7 +360,7 @@ def predict(
     mirror: bool = True,
     weights: Folder = None,
     runtime: str | None = None,
-) -> list[Prediction]: ...
+) -> "list[Prediction]": ...
 @overload
 def predict(
     photos: NDArray[Any],
@@ -368,7 +368,7 @@ def predict(
     mirror: bool = True,
     weights: Folder = None,
     runtime: str | None = None,
-) -> Prediction | list[Prediction]: ...
+) -> "Prediction | list[Prediction]": ...
 
 # %% ../nbs/22_inference.ipynb #35807c07
 def predict(
@@ -377,7 +377,7 @@ def predict(
     mirror: bool = True,  # whether each face is looked at in the mirror as well, in twice the time
     weights: Folder = None,  # folder that fkp_pretrain or fkp_retrain wrote; `None`: the package's own
     runtime: str | None = None,  # one of RUNTIMES; `None`: the first that can be had
-) -> Prediction | list[Prediction]:  # of one photo; of several a list
+) -> "Prediction | list[Prediction]":  # of one photo; of several a list
     "Find the keypoints of the faces in photos."
     several = isinstance(photos, (list, tuple))
     if isinstance(photos, np.ndarray):

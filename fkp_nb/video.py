@@ -218,7 +218,7 @@ def track(
     faces: Faces = None,  # "whole", "detect", where they are in the first picture, or `None`: as fits
     detect_every: int = 10,  # pictures from one search for faces to the next
     patience: int = 15,  # pictures after which a face that is not seen is forgotten
-    smoothing: OneEuroFilter | None = None,  # gives the settings for each face; `None`: the usual ones
+    smoothing: "OneEuroFilter | None" = None,  # gives the settings for each face; `None`: the usual ones
     mirror: bool = True,  # whether each face is looked at in the mirror as well
     predictor: Predictor | None = None,  # `None`: the package's own network
 ) -> Iterator[FramePrediction]:  # one for each picture, as soon as it is there
