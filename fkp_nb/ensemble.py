@@ -24,13 +24,13 @@ from .submission import write_submission
 # %% ../nbs/15_ensemble.ipynb #201808f5
 def check_step(
     name: str,  # as it was given
-) -> None:  # nothing, or `DataError`
+) -> None:  # nothing, or a DataError
     "Refuse what is not a step with answers for each source, each mirrored about its own axis."
     fitting = [name for name, step in STEPS.items() if step.by_source and step.own_axes]
     if name not in fitting:
         raise DataError(f"no step '{name}' with answers for each source: there are {', '.join(map(repr, fitting))}")
 
-
+# %% ../nbs/15_ensemble.ipynb #90765801
 def out_of_fold_slots(
     name: str,  # one of STEPS, with answers for each source
     faces: FaceData,  # the data
@@ -65,7 +65,7 @@ class Correction:
         flat = slots.reshape(len(slots), -1)
         return (flat + flat @ self.weights.T + self.intercept).reshape(slots.shape).astype(np.float32)
 
-
+# %% ../nbs/15_ensemble.ipynb #5c787f3f
 def fit_correction(
     slots: NDArray[np.floating],  # `(n, k, 2)`, pixels, out-of-fold answers
     labels: NDArray[np.floating],  # `(n, k, 2)`, pixels, NaN where there is none

@@ -105,7 +105,7 @@ def source_offsets(
         raise DataError(f"no face has labels of source {missing[0]}: a network with answers for each source needs both")
     return {name: label_offset(keypoints[source == name]) for name in ("A", "B")}
 
-
+# %% ../nbs/14_ladder.ipynb #b174c87d
 def step_offsets(
     step: Step,  # what is done
     faces: FaceData,  # the data
@@ -142,7 +142,7 @@ def train_step(
     targets = step_targets(step, faces, rows)
     return learn(faces.train_images[rows], targets, folder, step.config, step.mirrored)
 
-
+# %% ../nbs/14_ladder.ipynb #ca0d2e56
 def read_slots(
     step: Step,  # what is done
     slots: NDArray[np.floating],  # `(n, 19, 2)`, or `(n, 15, 2)` for a step that does not tell sources apart; pixels
