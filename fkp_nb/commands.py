@@ -5,6 +5,8 @@ __all__ = ['fkp_predict', 'fkp_evaluate', 'fkp_export', 'fkp_retrain', 'fkp_down
            'fkp_pretrain']
 
 # %% ../nbs/30_commands.ipynb #e75a378c
+import io
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -16,12 +18,17 @@ from fastcore.script import Param, call_parse
 from .photo import PhotoError
 
 # %% ../nbs/30_commands.ipynb #c843746e
+_FACES = ("detect", "whole")
+_RUNTIMES = ("litert", "onnx", "keras")
+
+
 @contextmanager
 def _one_line_errors(
     command: str,  # the command's name
     interrupted: str = "nothing was written",  # what there is to say after Ctrl-C
 ) -> Iterator[None]:
     "End a command with one line where its input is wrong, a file cannot be had, or somebody stops it."
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's lines look like errors, and are none
     try:
         yield
     except KeyboardInterrupt:
@@ -38,15 +45,17 @@ def _one_line_errors(
 # %% ../nbs/30_commands.ipynb #dc68d453
 @call_parse
 def fkp_predict(
-    photos: Param("photos, and folders of photos", str, nargs="+"),
+    photos: Param("photos, and folders of photos; folders in these are not searched", str, nargs="+"),
     out: str | None = None,  # the file to write, .csv or .json; else the table goes to the screen
-    draw: str | None = None,  # a folder that gets each photo with its keypoints drawn
-    faces: str | None = None,  # detect, or whole: each photo is one face; else detect where that can be done
+    draw: str | None = None,  # a folder that gets a drawing of each photo, to look at: it has a size of its own
+    faces: Param("whole: each photo is one face; else detect where that can be done", str, choices=_FACES) = None,
     weights: str | None = None,  # folder of another network, as fkp_retrain or fkp_pretrain writes it
-    runtime: str | None = None,  # litert, onnx or keras; else the first that can be had
+    runtime: Param("else the first that can be had", str, choices=_RUNTIMES) = None,
 ) -> None:
     "Find the keypoints of the faces in photos, as in `fkp_predict holidays --out keypoints.csv --draw drawn`."
     with _one_line_errors("fkp_predict", "the table was not written"):
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a name that the screen cannot show
         from fkp_nb.detection import detector_installed
         from fkp_nb.files import predict_to_files
         from fkp_nb.inference import NO_DETECTOR
@@ -65,7 +74,7 @@ def fkp_predict(
 def fkp_evaluate(
     labels: str,  # a csv file with NAME_x and NAME_y for each keypoint, and Image; or a folder with Kaggle's files
     weights: str | None = None,  # folder of a network, as fkp_retrain or fkp_pretrain writes it; else the package's
-    runtime: str | None = None,  # litert, onnx or keras; else the first that can be had
+    runtime: Param("else the first that can be had", str, choices=_RUNTIMES) = None,
     json: str | None = None,  # a file to write the figures to
 ) -> None:
     "Measure a network on labelled faces, as in `fkp_evaluate labels.csv --json scores.json`."
@@ -127,14 +136,14 @@ def fkp_download(
 def fkp_run(
     data: str | None = None,  # folder of the competition's files; else FKP_DATA, else the built-in sample
     out: str | None = None,  # the run's folder, which must not exist; else a new one under fkp_runs/
-    model: str | None = None,  # simcc, the new network, which is the default; or original
-    epochs: Param("simcc: 100, or 30 on the sample; original: at most 30", int) = None,
+    model: Param("simcc, the new network, is the default", str, choices=("simcc", "original")) = None,
+    epochs: Param("else simcc 100, or 30 on the sample; original 30, fewer if it stops improving", int) = None,
     seed: Param("of the weights, the order of the faces, and all other chances; else 0", int) = None,
     mixed_precision: bool = False,  # compute in bfloat16: faster on processors that have it
     resume: bool = False,  # go on with the unfinished run that --out names
 ) -> None:
     "Train a network, measure it, draw it, and write a submission, as in `fkp_run --data faces --out first`."
-    with _one_line_errors("fkp_run", "an unfinished training goes on with --resume and the same --out"):
+    with _one_line_errors("fkp_run", "fkp_run --resume --out FOLDER goes on with the run, FOLDER as named above"):
         from fkp_nb.run import start_run
 
         print(start_run(data, out, model, epochs, seed, mixed_precision, resume))

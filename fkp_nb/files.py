@@ -26,12 +26,17 @@ def list_photos(
 ) -> list[Path]:  # the photos
     "The photos that are meant by files and folders."
     photos: list[Path] = []
-    for path in map(Path, [named] if isinstance(named, (str, Path)) else named):
-        if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    for name in [named] if isinstance(named, (str, Path)) else named:
+        path = Path(name)
+        if name == "":
+            raise PhotoError("the name of a photo is empty")
+        elif path.is_dir():
+            inside = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.is_dir()]
             if not inside:
-                raise PhotoError(f"no pictures in {path}: it should hold files such as {', '.join(SUFFIXES[:3])}")
-            photos += inside
+                raise PhotoError(
+                    f"no pictures in {path}: it should hold files such as {', '.join(SUFFIXES[:3])}; folders in it are not searched"
+                )
+            photos += sorted(file for file in inside if not file.name.startswith("."))
         else:
             photos.append(path)
     if not photos:
@@ -61,6 +66,8 @@ def check_output(
     folder: bool = False,  # whether it is a folder; it is made
 ) -> Path:  # the same
     "Refuse, before any work is done, what cannot be written."
+    if path == "":
+        raise PhotoError("the name of what is to be written is empty")
     path = Path(path)
     try:
         if folder and path.is_file():
@@ -165,13 +172,16 @@ def predict_to_files(
     drawings, names = None if draw is None else _check_drawings(draw, photos), name_drawings(photos)
     failed: list[str] = []
     found = predict_files(photos, faces, Predictor(weights, runtime), failed)
-    records: list[dict[str, Any]] = []
+    counts, records = [], []
     for prediction in tqdm(found, total=len(photos), unit="photo", disable=None, leave=False):
+        counts.append(len(prediction.faces))
         records += prediction.records()
         if drawings is not None:
             save_drawing(prediction, drawings, names[prediction.name])
-    if target is not None:
+    if target is None:
+        print(format_records(records) if records else "", end="")
+    elif counts:  # an older table is not replaced by one of nothing
         write_text(format_records(records, target.suffix), target)
-    elif records:
-        print(format_records(records), end="")
+        drawn = "" if drawings is None else f", drawings in {drawings}"
+        print(f"photos: {len(counts)}, faces: {sum(counts)}, table in {target}{drawn}")
     return failed

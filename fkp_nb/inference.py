@@ -193,6 +193,10 @@ class Prediction:
     photo: NDArray[np.uint8]  # `(h, w)` or `(h, w, 3)`
     faces: tuple[Face, ...]  # the largest first; given frames in their order
 
+    def __repr__(self) -> str:
+        height, width = self.photo.shape[:2]
+        return f"Prediction({self.name!r}, {width} x {height} pixels, faces: {len(self.faces)})"
+
     def records(self) -> list[dict[str, Any]]:  # one for each keypoint of each face
         "Everything as plain numbers, a row for each keypoint."
         return [row for number, face in enumerate(self.faces) for row in _rows(self.name, number, face)]

@@ -88,7 +88,7 @@ def _open(source: str | Path | bytes, name: str) -> NDArray[np.uint8]:
         raise PhotoError(f"{name} cannot be read: {error}") from error
 
 # %% ../nbs/20_photo.ipynb #c05f4892
-_ADDRESS = re.compile(r"(https?|ftp|s3|gs):/+", re.IGNORECASE)
+_ADDRESS = re.compile(r"(https?|ftp|s3|gs|file):/+", re.IGNORECASE)
 
 
 def _check_file(path: str | Path, name: str) -> None:
@@ -99,6 +99,8 @@ def _check_file(path: str | Path, name: str) -> None:
         raise PhotoError(
             f"{typed} is an address, and addresses are not fetched: save the photo first, and name the file"
         )
+    if not typed:
+        raise PhotoError("the name of a photo is empty")
     try:
         if Path(path).is_dir():
             raise PhotoError(f"{name} is a folder: name a photo in it, or take all of them with fkp_predict FOLDER")

@@ -129,7 +129,7 @@ def pretrained(
         network = face_network(len(card["mirrored"]), int(card["bins"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{folder / 'card.json'} is missing or damaged: name a folder that save_pretrained wrote, or install fkp_nb again"
+            f"{folder / 'card.json'} is missing or damaged: name a folder that fkp_pretrain or fkp_retrain wrote, or install fkp_nb again"
         ) from error
     try:
         network.load_weights(folder / "network.keras")  # not load_model: an older Keras reads the weights alone

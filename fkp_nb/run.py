@@ -118,6 +118,8 @@ def partial_folder(
     blocked = next((parent for parent in out.parents if parent.exists() and not parent.is_dir()), None)
     if blocked is not None:
         raise DataError(f"{blocked} is a file: name another folder with --out")
+    if out.exists() and resume and not (out / "config.json").is_file():
+        raise DataError(f"{out} is no run: name the folder that the unfinished run was given")
     if out.exists() and resume:
         raise DataError(f"{out} is finished: there is nothing to resume")
     if out.exists():

@@ -185,8 +185,10 @@ def measure_network(
     json: str | Path | None = None,  # a file to write the figures to
 ) -> str:  # the figures, and what there is to say of them
     "Measure a network on labelled faces."
-    if json is not None and check_output(json).suffix.lower() != ".json":
+    if json is not None and Path(json).suffix.lower() != ".json":
         raise DataError(f"{json} should end in .json")
+    if json is not None:
+        check_output(json)
     predictor = Predictor(weights, runtime)
     faces, source = read_faces(labels)
     seen = seen_faces(faces.images, weights)
