@@ -29,10 +29,10 @@ import numpy as np
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from fkp_nb.files import COLUMNS
 from fkp_nb.confidence import BELL_WIDTH, FACE_SIZE, SUREST, TOLERANCE
 from fkp_nb.data import PREDICTION_COLOR
 from fkp_nb.detection import detect_faces, face_frame
+from fkp_nb.files import COLUMNS
 from fkp_nb.inference import WEIGHTS, predict
 from fkp_nb.photo import MIN_SIDE, Frame, cut_faces, read_photo, whole_frame
 from fkp_nb.sample import make_sample

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Refuse stored outputs that a reader should not see: stderr, tracebacks, progress bars, absolute paths, missing figures."""
+"""Refuse stored outputs that a reader should not see: stderr, tracebacks, progress bars, absolute paths, missing figures, results of older code."""
 
+import ast
 import json
 import re
 import sys
@@ -16,6 +17,16 @@ FORBIDDEN = {
 }
 
 
+def has_result(source: str) -> bool:
+    """Tell whether a cell can end in a result; a cell of magics may."""
+    try:
+        *_, last = ast.parse(source).body or [None]
+    except SyntaxError:
+        return True
+    call = isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) and getattr(last.value.func, "id", "")
+    return isinstance(last, ast.Expr) and call not in ("print", "test_eq", "test_close", "test_fail")
+
+
 def faults_of(cell: dict) -> list[str]:
     """Name what is wrong with the stored outputs of one cell."""
     faults, source = [], "".join(cell["source"])
@@ -24,6 +35,8 @@ def faults_of(cell: dict) -> list[str]:
             faults.append("an error")
         if output.get("name") == "stderr":
             faults.append("stderr")
+        if output["output_type"] == "execute_result" and not has_result(source):
+            faults.append("a result that this code does not have: clear the outputs and run the notebook")
         parts = [output.get("text", ""), *(v for k, v in output.get("data", {}).items() if k.startswith("text/"))]
         text = "\n".join("".join(part) for part in parts)
         faults += [name for name, pattern in FORBIDDEN.items() if pattern.search(text)]
@@ -43,6 +56,8 @@ def self_test() -> None:
     assert faults_of(cell(name="stdout", text=["in /home/me/data"])) == ["an absolute path"]
     assert faults_of(cell(output_type="error")) == ["an error"]
     assert len(faults_of(cell("#| label: fig-a\nplot()", name="stdout", text=["x"]))) == 1
+    assert len(faults_of(cell("x = 1\ntest_eq(x, 1)", output_type="execute_result"))) == 1
+    assert not faults_of(cell("x = 1\nx", output_type="execute_result"))
     assert not faults_of(cell(name="stdout", text=["runs/first, 3/4, https://host.org/tmp/x, a/tmp/b"]))
 
 

@@ -28,7 +28,7 @@ def train_variant(
     variant: str,  # one of VARIANT_EPOCHS
     faces: FaceData,  # the data
     folder: str | Path,  # holds the run; a finished one is read back
-    config: TrainingConfig | None = None,  # the settings; `None` is the original's, for VARIANT_EPOCHS epochs
+    config: TrainingConfig | None = None,  # `None`: the original's, in mixed_bfloat16, for VARIANT_EPOCHS epochs
 ) -> keras.Model:  # the trained model
     "Train the original network on folds 2 to 4, stopped by fold 1, in one of the variants."
     if variant not in VARIANT_EPOCHS:

@@ -55,7 +55,7 @@ FEATURE_NAMES = tuple(f"{name}_{axis}" for name in KEYPOINT_NAMES for axis in "x
 class DataError(ValueError):
     "Something is wrong with the data; the message names the file, the place in it, and what to do."
 
-
+# %% ../nbs/00_data.ipynb #4c4d91ef
 def find_data(
     folder: str | Path | None = None,  # the folder with Kaggle's files; `None` asks the environment variable `FKP_DATA`
 ) -> Path | None:  # the folder, or `None` where neither names one
@@ -91,7 +91,7 @@ def file_in(
             return folder / name
     raise DataError(
         f"no {stem}.csv or {stem}.zip in {folder}: download it from https://www.kaggle.com/c/{COMPETITION}/data, "
-        f"or call fkp_nb.data.download_competition"
+        f"or with fkp_download FOLDER"
     )
 
 # %% ../nbs/00_data.ipynb #b7d2c666

@@ -112,6 +112,7 @@ def plot_error_table(
             places + 0.2, ordered["B"], 0.4, color=PREDICTION_COLOR, hatch="///", edgecolor="white", label="source B"
         )
         axis.set(yticks=places, yticklabels=ordered.index.str.replace("_", " "), xlabel="RMSE (pixels)")
+        axis.invert_yaxis()  # the smallest error on top, as in the table
         axis.legend()
         plt.close(figure)
     return figure

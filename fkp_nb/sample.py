@@ -651,7 +651,7 @@ def load_data(
     print(_USING_SAMPLE)
     return make_sample()
 
-
+# %% ../nbs/01_sample.ipynb #308ee7ba
 def load_tables(
     folder: str | Path | None = None,  # the folder with Kaggle's files; `None` asks `FKP_DATA`, then takes the sample
 ) -> CompetitionTables:  # the competition's tables, or the sample's

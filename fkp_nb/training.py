@@ -30,7 +30,7 @@ from .model import load_model, save_model
 def check_settings(
     config: Any,  # the settings of a training: learning_rate, seed, dtype_policy, and counts
     counts: tuple[str, ...],  # the names of those that count something
-) -> None:  # nothing, or `DataError` that names the setting
+) -> None:  # nothing, or a DataError that names the setting
     "Refuse settings that no training can have."
     for name in counts:
         value = getattr(config, name)
@@ -45,7 +45,7 @@ def check_settings(
     except ValueError as error:
         raise DataError(f"dtype_policy is {config.dtype_policy}: use float32 or mixed_bfloat16") from error
 
-
+# %% ../nbs/06_training.ipynb #93310b5e
 @dataclass(frozen=True)
 class TrainingConfig:
     "The settings of a training; the defaults are the original notebook's."
