@@ -398,8 +398,7 @@ def load_competition(
 # %% ../nbs/00_data.ipynb #b36bbc7b
 def download_competition(
     folder: str | Path,  # where to put the four files; it is made if it is not there
-    download: Callable[[str], str]
-    | None = None,  # takes the competition's name, returns a folder; `None` is kagglehub's
+    download: Callable[[str], str] | None = None,  # competition to folder; `None`: kagglehub's
 ) -> Path:  # the folder
     "Download the competition's files from Kaggle into a folder."
     if download is None:
