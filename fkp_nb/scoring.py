@@ -185,9 +185,9 @@ def measure_network(
     json: str | Path | None = None,  # a file to write the figures to
 ) -> str:  # the figures, and what there is to say of them
     "Measure a network on labelled faces."
-    if json is not None and Path(json).suffix.lower() != ".json":
-        raise DataError(f"{json} should end in .json")
     if json is not None:
+        if Path(json).suffix.lower() != ".json":
+            raise DataError(f"{json} should end in .json")
         check_output(json)
     predictor = Predictor(weights, runtime)
     faces, source = read_faces(labels)
