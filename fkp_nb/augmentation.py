@@ -114,7 +114,7 @@ class Augmentation(keras.layers.Layer):
     def __init__(
         self,
         mirrored: tuple[int, ...],  # the order of the keypoints in a mirrored face, as mirror_names gives it
-        far: float = 0.3,  # the share of the faces that are thrown far
+        far: float = 0.1,  # the share of the faces that are thrown far
         seed: int = 0,  # of all chances
         **kwargs: Any,  # Keras' own
     ) -> None:

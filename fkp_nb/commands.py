@@ -182,7 +182,7 @@ def fkp_pretrain(
     out: str = "weights",  # gets network.keras, card.json and seen.npy
     runs: str = "runs",  # holds the trainings: six, or one if a fold is held out; finished ones are read back
     fold: Param("a fold to hold out and to measure on; else all rows are learnt from", int) = None,
-    step: str = "longer",  # which step of the ladder, in quotes if it has spaces; this one takes 100 epochs
+    step: str = "settings revised",  # which step of the ladder, in quotes if it has spaces; this one takes 100 epochs
 ) -> None:
     "Train the network that comes with the package, and write its card, as in `fkp_pretrain --data faces`."
     with _one_line_errors("fkp_pretrain", "the same command goes on with it"):

@@ -15,7 +15,6 @@ from sklearn.linear_model import Ridge
 from .data import DataError, FaceData
 from .eda import label_sources, test_sources
 from .ladder import STEPS, protocol_rows, source_offsets, train_fold
-from .learning import predict_slots
 from .network import N_SLOTS, SOURCE_A_SLOTS, SOURCE_B_SLOTS, from_slots, to_slots
 from .protocol import clean_rows, protocol_folds
 from .sample import load_data
@@ -43,7 +42,7 @@ def out_of_fold_slots(
     for fold in np.unique(protocol_folds(faces)).tolist():
         learnt, rows = protocol_rows(faces, fold)
         network, _ = train_fold(name, faces, runs, fold)
-        slots[rows] = predict_slots(network, faces.train_images[rows], STEPS[name].views)
+        slots[rows] = STEPS[name].ask(network, faces.train_images[rows])
         own = source_offsets(faces, learnt)
         for source, columns in (("A", SOURCE_A_SLOTS), ("B", SOURCE_B_SLOTS)):
             slots[np.ix_(rows, np.array(columns), np.array([0]))] += own[source] - common[source]
@@ -117,7 +116,7 @@ def answer_test(
     offsets = source_offsets(faces, protocol_rows(faces, None)[0])
     folds = np.unique(protocol_folds(faces)).tolist()
     networks = [train_fold(name, faces, runs, fold)[0] for fold in folds]
-    answers = [predict_slots(network, faces.test_images, STEPS[name].views) for network in networks]
+    answers = [STEPS[name].ask(network, faces.test_images) for network in networks]
     slots = correction.apply(np.mean(answers, axis=0))
     return from_slots(slots, test_sources(faces.lookup_data, len(faces.test_images)), offsets)
 

@@ -44,8 +44,8 @@ class LearningConfig:
     warm_up: float = 0.05  # the share of the steps in which the learning rate rises
     averaging: float = 0.02  # the share of the steps that the mean of the weights remembers; 0 keeps the last weights
     augment: bool = True  # whether faces are moved and lit at random
-    far: float = 0.3  # the share of the faces that are thrown far, where they are moved
-    coordinate_share: float = 0.05  # the weight of the distance in pixels in the loss
+    far: float = 0.1  # the share of the faces that are thrown far, where they are moved
+    coordinate_share: float = 0.0  # the weight of the distance in pixels in the loss, beside the divergence
     n_bins: int = N_BINS  # bins of a coordinate, 128; or 1, to learn coordinates as numbers
     dtype_policy: str = "mixed_bfloat16"  # choose float32 for a processor without bfloat16
     seed: int = 0  # of the weights, the order of the faces, and the augmentation
@@ -105,7 +105,7 @@ class FaceLearner(keras.Model):
         self,
         network: keras.Model,  # as face_network makes it
         augmentation: Augmentation | None,  # `None`: the faces as they are
-        coordinate_share: float = 0.05,  # the weight of the distance in pixels in the loss
+        coordinate_share: float = 0.0,  # the weight of the distance in pixels in the loss
     ) -> None:
         super().__init__(dtype="float32")
         self.network, self.augmentation, self.coordinate_share = network, augmentation, coordinate_share

@@ -133,9 +133,9 @@ def keypoint_loss(
     outputs: Any,  # `(b, k, 2, n_bins)`, logits; or `(b, k, 2, 1)`, pixels
     keypoints: Any,  # `(b, k, 2)`, pixels, any finite number where there is no label
     labelled: Any,  # `(b, k)`, 1 where there is a label, otherwise 0
-    coordinate_share: float = 0.05,  # the weight of the distance in pixels beside the divergence
+    coordinate_share: float = 0.0,  # the weight of the distance in pixels beside the divergence
 ) -> Any:  # a number
-    "The mean over labelled keypoints of divergence and distance."
+    "The mean over labelled keypoints of the divergence; of coordinates given as numbers, of the distance."
     difference = ops.abs(decode(outputs) - keypoints)
     distance = ops.where(difference < 3, 0.5 * ops.square(difference), 3 * (difference - 1.5))
     if outputs.shape[-1] == 1:

@@ -59,7 +59,8 @@ class PretrainedNetwork:
         source = np.full(len(images), "A") if source is None else np.asarray(source)
         if source.shape != (len(images),) or not np.isin(source, ("A", "B")).all():
             raise DataError(f"source must hold 'A' or 'B' for each of {len(images)} images")
-        slots = predict_slots(self.network, images, views, tuple(self.card.get("mirrored", MIRRORED_SLOTS)))
+        mirrored = tuple(self.card.get("mirrored", MIRRORED_SLOTS))
+        slots = predict_slots(self.network, images, views, mirrored)
         if self.card.get("source") == "own labels":
             return slots[:, : len(self.card["names"])] + np.array([self.offsets["A"], 0], np.float32)
         return from_slots(slots, source, self.offsets)
@@ -170,7 +171,7 @@ def write_card(
         )
         measured_on = "all rows, each by one of five networks trained alike on the other four folds; pixels"
     else:
-        slots = predict_slots(network, faces.train_images[judged], STEPS[name].views)
+        slots = STEPS[name].ask(network, faces.train_images[judged])
         measured_on = f"{len(judged)} faces of fold {fold}, which it has not seen; pixels"
     source, clean = label_sources(faces.train_keypoints)[judged], clean_rows(faces)[judged]
     labels, groups = faces.train_keypoints[judged], picture_groups(faces.train_images)[judged]
@@ -201,7 +202,7 @@ def write_pretrained(
     data: str | Path | None = None,  # folder of the competition's files; `None`: as load_data finds them
     runs: str | Path = "runs",  # holds the trainings; finished ones are read back
     fold: int | None = None,  # a fold to hold out and to measure on; `None`: all rows are learnt from
-    name: str = "longer",  # one of STEPS, with answers for each source
+    name: str = "settings revised",  # one of STEPS, with answers for each source
 ) -> Path:  # the folder
     "Train the network that comes with the package, and write it with its card."
     check_step(name)
