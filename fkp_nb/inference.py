@@ -240,7 +240,7 @@ class Predictor:
     def __init__(
         self,
         weights: Folder = None,  # folder that fkp_pretrain or fkp_retrain wrote; `None`: the package's own
-        runtime: str | None = None,  # one of RUNTIMES; `None`: the fastest that is installed
+        runtime: str | None = None,  # one of RUNTIMES; `None`: the first that is installed and whose file is there
         batch_size: int = 64,  # faces at a time
     ) -> None:
         if batch_size < 1:

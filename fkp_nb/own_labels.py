@@ -51,7 +51,7 @@ class LabelledFaces:
                 f"the images are {self.images.dtype} of the shape {self.images.shape}: uint8 and (n, 96, 96) are wanted"
             )
         if isinstance(self.names, str) or not self.names or len(set(self.names)) < len(self.names) or "" in self.names:
-            raise DataError(f"the names are {self.names!r}: one for each keypoint is wanted, each another")
+            raise DataError(f"the names are {self.names!r}: one for each keypoint is wanted, all different")
         wanted = (len(self.images), len(self.names), 2)
         if self.keypoints.shape != wanted:
             raise DataError(

@@ -294,7 +294,10 @@ def _resume(
     begun = {"model": model_of(written.config), **asdict(written.config)}
     for name, value in asked.items():
         if value not in (None, begun[name]):
-            raise DataError(f"{out} was begun with {name} {begun[name]}, not {value}: leave that option out")
+            begun_so = (
+                "without mixed_precision" if name == "dtype_policy" else f"with {name} {begun[name]}, not {value}"
+            )
+            raise DataError(f"{out} was begun {begun_so}: leave that option out")
     return written
 
 # %% ../nbs/17_run.ipynb #046a765b

@@ -98,7 +98,7 @@ def score_network(
 
 # %% ../nbs/28_scoring.ipynb #765007cc
 def plot_scores(
-    table: pd.DataFrame,  # as evaluate gives it
+    table: pd.DataFrame,  # as score_network gives it
 ) -> Figure:  # the picture
     "Draw the distance of each keypoint beside the one that was expected."
     place = np.arange(len(table))[::-1]

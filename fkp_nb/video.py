@@ -225,7 +225,7 @@ def track(
     "Follow the faces of a video and smooth their keypoints over time."
     if isinstance(frames, (str, bytes, Path)) or not isinstance(frames, Iterable):
         raise PhotoError(
-            f"frames should be the pictures of a video, not a {type(frames).__name__}: read_video gives them"
+            f"frames should be the pictures of a video, not of type {type(frames).__name__}: read_video gives them"
         )
     if not 0 < fps < math.inf:
         raise PhotoError(f"fps is {fps}, and must be above 0")
@@ -303,7 +303,8 @@ def write_video(
     path = Path(path)
     if path.suffix.lower() != ".mp4" or path.is_dir() or not path.parent.is_dir():
         raise PhotoError(f"{path} cannot be written: name a file that ends in .mp4, in a folder that is there")
-    cv2, partial, writer, size = _opencv(), path.with_name(f"{path.stem}.partial.mp4"), None, None
+    cv2, partial, writer = _opencv(), path.with_name(f"{path.stem}.partial.mp4"), None
+    size: tuple[int, ...] = (0, 0)  # of the first picture
     try:
         for prediction in predictions:
             picture = draw_keypoints(prediction)
@@ -315,7 +316,9 @@ def write_video(
                         f"{path} cannot be written: OpenCV refuses {size[0]} x {size[1]} pixels, {fps} fps"
                     )
             if picture.shape[1::-1] != size:
-                raise PhotoError(f"{prediction.name} is not of the size of the pictures before it: {size} pixels")
+                raise PhotoError(
+                    f"{prediction.name} is not of the size of the pictures before it: {size[0]} x {size[1]} pixels"
+                )
             writer.write(np.ascontiguousarray(picture[..., ::-1]))
         if writer is None:
             raise PhotoError(f"no pictures to write to {path}")
