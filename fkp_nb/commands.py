@@ -166,7 +166,7 @@ def fkp_submit(
 def fkp_ensemble(
     data: str | None = None,  # folder of the competition's files; else FKP_DATA, else the built-in sample
     out: str = "ensemble.csv",  # the submission to write
-    runs: str = "runs",  # holds the trainings, five of them; finished ones are read back
+    runs: str = "runs",  # holds the trainings, ten of them, as each network is trained twice; finished ones are read back
     step: str = "six views",  # which step of the ladder, in quotes if it has spaces
 ) -> None:
     "Train a network for each fold, and write the submission of all, as in `fkp_ensemble --data faces`."

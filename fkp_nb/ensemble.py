@@ -5,7 +5,7 @@ __all__ = ['check_step', 'out_of_fold_slots', 'Correction', 'fit_correction', 'c
            'write_ensemble']
 
 # %% ../nbs/15_ensemble.ipynb #fe69089c
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from sklearn.linear_model import Ridge
 from .data import DataError, FaceData
 from .eda import label_sources, test_sources
 from .ladder import STEPS, protocol_rows, source_offsets, train_fold
+from .learning import View
 from .network import N_SLOTS, SOURCE_A_SLOTS, SOURCE_B_SLOTS, from_slots, to_slots
 from .protocol import clean_rows, protocol_folds
 from .sample import load_data
@@ -34,15 +35,17 @@ def out_of_fold_slots(
     name: str,  # one of STEPS, with answers for each source
     faces: FaceData,  # the data
     runs: str | Path,  # the folder of the trainings; finished ones are read back
+    views: tuple[View, ...] | None = None,  # how each face is shown; `None`: as the step says
 ) -> NDArray[np.float32]:  # `(n, 19, 2)`, pixels; to be read with the offsets of all clean rows
     "What the network that has not seen a face answers for it, for every training face."
     check_step(name)
+    step = STEPS[name] if views is None else replace(STEPS[name], views=views)
     slots = np.empty((len(faces.train_images), N_SLOTS, 2), np.float32)
     common = source_offsets(faces, protocol_rows(faces, None)[0])
     for fold in np.unique(protocol_folds(faces)).tolist():
         learnt, rows = protocol_rows(faces, fold)
         network, _ = train_fold(name, faces, runs, fold)
-        slots[rows] = STEPS[name].ask(network, faces.train_images[rows])
+        slots[rows] = step.ask(network, faces.train_images[rows])
         own = source_offsets(faces, learnt)
         for source, columns in (("A", SOURCE_A_SLOTS), ("B", SOURCE_B_SLOTS)):
             slots[np.ix_(rows, np.array(columns), np.array([0]))] += own[source] - common[source]
@@ -124,7 +127,7 @@ def answer_test(
 def write_ensemble(
     out: str | Path = "ensemble.csv",  # the submission to write
     data: str | Path | None = None,  # folder of the competition's files; `None`: as load_data finds them
-    runs: str | Path = "runs",  # holds the trainings, five of them; finished ones are read back
+    runs: str | Path = "runs",  # holds the trainings; finished ones are read back
     name: str = "six views",  # one of STEPS, with answers for each source
 ) -> int:  # how many answers were written
     "Train a network for each fold, and write the submission of all of them together."

@@ -45,6 +45,7 @@ class Step:
     average_labels: bool = False  # whether all labels of one picture are replaced by their mean
     views: tuple[View, ...] = ONE_VIEW  # how often a face is shown; the answers are averaged
     config: LearningConfig = field(default_factory=LearningConfig)  # how it is trained
+    after: str | None = None  # the step whose network is trained on; `None`: one that knows nothing
 
     def __post_init__(self) -> None:
         if self.fill and self.by_source:
@@ -79,7 +80,8 @@ LADDER = {
     "forty epochs": _first(40, 128, True, views=TWO_VIEWS),
     "longer": _first(100, 128, True, views=TWO_VIEWS),
     "settings revised": Step(views=TWO_VIEWS),
-    "six views": Step(views=SIX_VIEWS),
+    "fifty epochs more": Step(views=TWO_VIEWS, config=LearningConfig(epochs=50), after="settings revised"),
+    "six views": Step(views=SIX_VIEWS, config=LearningConfig(epochs=50), after="settings revised"),
 }
 
 # %% ../nbs/14_ladder.ipynb #8d26ac58
@@ -146,10 +148,11 @@ def train_step(
     faces: FaceData,  # the data
     rows: NDArray[np.integer],  # the rows to learn from
     folder: str | Path,  # holds the training; a finished one is read back
+    start: keras.Model | None = None,  # the network to begin with; `None`: one that knows nothing
 ) -> tuple[keras.Model, pd.DataFrame]:  # the network; one row an epoch
     "Train a network as a step says."
     targets = step_targets(step, faces, rows)
-    return learn(faces.train_images[rows], targets, folder, step.config, step.mirrored)
+    return learn(faces.train_images[rows], targets, folder, step.config, step.mirrored, start=start)
 
 # %% ../nbs/14_ladder.ipynb #ca0d2e56
 def read_slots(
@@ -195,11 +198,13 @@ def train_fold(
     fold: int | None = 0,  # the fold that is held out; `None`: none, in as many steps as with a fifth held out
     seed: int = 0,  # of the training
 ) -> tuple[keras.Model, pd.DataFrame]:  # the network; one row an epoch
-    "Train a step on all clean rows outside of a fold."
+    "Train a step on all clean rows outside of a fold, after the step that it goes on from."
     folder, step = step_folder(name, runs, fold, seed), STEPS[name]
+    start = None if step.after is None else train_fold(step.after, faces, runs, fold, seed)[0]
     epochs = step.config.epochs if fold is not None else max(1, step.config.epochs * 4 // 5)
-    step = replace(step, config=replace(step.config, seed=seed, epochs=epochs))
-    return train_step(step, faces, protocol_rows(faces, fold)[0], folder)
+    chance = seed if step.after is None else seed + 1000  # so that faces are not moved as they were before
+    step = replace(step, config=replace(step.config, seed=chance, epochs=epochs))
+    return train_step(step, faces, protocol_rows(faces, fold)[0], folder, start)
 
 # %% ../nbs/14_ladder.ipynb #20cd06c1
 def score_slots(
