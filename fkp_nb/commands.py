@@ -166,7 +166,7 @@ def fkp_submit(
 def fkp_ensemble(
     data: str | None = None,  # folder of the competition's files; else FKP_DATA, else the built-in sample
     out: str = "ensemble.csv",  # the submission to write
-    runs: str = "runs",  # holds the trainings, ten of them, as each network is trained twice; finished ones are read back
+    runs: str = "runs",  # holds the trainings, ten for the usual step; finished ones are read back
     step: str = "six views",  # which step of the ladder, in quotes if it has spaces
 ) -> None:
     "Train a network for each fold, and write the submission of all, as in `fkp_ensemble --data faces`."
@@ -180,9 +180,9 @@ def fkp_ensemble(
 def fkp_pretrain(
     data: str | None = None,  # folder of the competition's files; else FKP_DATA, else the built-in sample
     out: str = "weights",  # gets network.keras, card.json and seen.npy
-    runs: str = "runs",  # holds the trainings: six, or one if a fold is held out; finished ones are read back
+    runs: str = "runs",  # holds the trainings, six for the usual step, or one if a fold is held out; finished ones are read back
     fold: Param("a fold to hold out and to measure on; else all rows are learnt from", int) = None,
-    step: str = "settings revised",  # which step of the ladder, in quotes if it has spaces; this one takes 100 epochs
+    step: str = "settings revised",  # which step of the ladder, in quotes if it has spaces; the usual one takes 100 epochs, 80 on all rows
 ) -> None:
     "Train the network that comes with the package, and write its card, as in `fkp_pretrain --data faces`."
     with _one_line_errors("fkp_pretrain", "the same command goes on with it"):

@@ -115,7 +115,7 @@ def answer_test(
     runs: str | Path,  # the folder of the trainings; finished ones are read back
     correction: Correction,  # what out-of-fold answers taught
 ) -> NDArray[np.float32]:  # `(m, 15, 2)`, pixels, for every test face
-    "What all networks answer together, corrected."
+    "What the networks of all folds answer together, corrected."
     offsets = source_offsets(faces, protocol_rows(faces, None)[0])
     folds = np.unique(protocol_folds(faces)).tolist()
     networks = [train_fold(name, faces, runs, fold)[0] for fold in folds]

@@ -241,7 +241,9 @@ def learn(
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder / 'learning.json'} is missing or damaged: use another folder") from error
         if not same:
-            raise DataError(f"{folder} holds a training with other settings or faces: use those, or another folder")
+            raise DataError(
+                f"{folder} holds a training with other settings, faces or first weights: use those, or another folder"
+            )
         (folder / "state.npz").unlink(missing_ok=True)  # there if the training was killed at its very end
         return load_model(folder / "network.keras"), pd.read_csv(folder / "history.csv", index_col="epoch")
     folder.mkdir(parents=True, exist_ok=True)
