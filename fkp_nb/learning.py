@@ -127,12 +127,13 @@ def make_learner(
     config: LearningConfig,  # the settings
     n_slots: int = N_SLOTS,  # keypoints that are learnt
     mirrored: tuple[int, ...] = MIRRORED_SLOTS,  # their order in a mirrored face
+    build: Callable[[int, int], keras.Model] = face_network,  # makes the network, of the numbers of slots and bins
 ) -> FaceLearner:  # compiled
     "A network ready to be trained."
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.dtype_policy)
     try:
-        network = face_network(n_slots, config.n_bins)
+        network = build(n_slots, config.n_bins)
     finally:
         keras.config.set_dtype_policy(before)
     augmentation = Augmentation(mirrored, config.far, config.seed) if config.augment else None

@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 from keras import ops
 from numpy.typing import NDArray
 
@@ -162,7 +163,11 @@ def write_card(
 ) -> dict[str, Any]:  # what there is to know of the network
     "Describe a network, and measure it, or those like it, on faces that were held out."
     check_step(name)
-    network, history = train_fold(name, faces, runs, fold)
+    network, _ = train_fold(name, faces, runs, fold)
+    trainings = [name]
+    while (before := STEPS[trainings[-1]].after) is not None:
+        trainings.append(before)
+    history = pd.concat([pd.read_csv(step_folder(each, runs, fold) / "history.csv") for each in trainings])
     learnt, judged = protocol_rows(faces, fold)
     if fold is None:
         judged, slots = (
