@@ -25,14 +25,14 @@ _RUNTIMES = ("litert", "onnx", "keras")
 @contextmanager
 def _one_line_errors(
     command: str,  # the command's name
-    interrupted: str = "nothing was written",  # what there is to say after Ctrl-C
+    interrupted: str = "nothing was written",  # what there is to say after Ctrl-C, where nobody has said more
 ) -> Iterator[None]:
     "End a command with one line where its input is wrong, a file cannot be had, or somebody stops it."
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's lines look like errors, and are none
     try:
         yield
-    except KeyboardInterrupt:
-        sys.exit(f"{command}: interrupted; {interrupted}")
+    except KeyboardInterrupt as stop:
+        sys.exit(f"{command}: interrupted; {str(stop) or interrupted}")
     except OSError as error:
         sys.exit(f"{command}: {error.filename}: {error.strerror}" if error.filename else f"{command}: {error}")
     except Exception as error:
@@ -60,10 +60,10 @@ def fkp_predict(
         from fkp_nb.files import predict_to_files
         from fkp_nb.inference import NO_DETECTOR
 
-        if faces is None and not detector_installed():
-            print(f"fkp_predict: {NO_DETECTOR}", file=sys.stderr, flush=True)
-            faces = "whole"
-        failed = predict_to_files(photos, out, draw, faces, weights, runtime)
+        undetected = faces is None and not detector_installed()
+        failed = predict_to_files(photos, out, draw, "whole" if undetected else faces, weights, runtime)
+        if undetected:
+            print(f"fkp_predict: {NO_DETECTOR}", file=sys.stderr)  # last, where it is seen
     for line in failed:
         print(f"fkp_predict: {line}", file=sys.stderr)
     if failed:
@@ -143,7 +143,7 @@ def fkp_run(
     resume: bool = False,  # go on with the unfinished run that --out names
 ) -> None:
     "Train a network, measure it, draw it, and write a submission, as in `fkp_run --data faces --out first`."
-    with _one_line_errors("fkp_run", "fkp_run --resume --out FOLDER goes on with the run, FOLDER as named above"):
+    with _one_line_errors("fkp_run"):
         from fkp_nb.run import start_run
 
         print(start_run(data, out, model, epochs, seed, mixed_precision, resume))
@@ -164,7 +164,7 @@ def fkp_submit(
 # %% ../nbs/30_commands.ipynb #159717d3
 @call_parse
 def fkp_ensemble(
-    data: str | None = None,  # folder of the competition's files; else FKP_DATA, else the built-in sample
+    data: str | None = None,  # folder of the competition's files; else FKP_DATA, else the built-in sample, for a try
     out: str = "ensemble.csv",  # the submission to write
     runs: str = "runs",  # holds the trainings, ten for the usual step; finished ones are read back
     step: str = "six views",  # which step of the ladder, in quotes if it has spaces
@@ -178,7 +178,7 @@ def fkp_ensemble(
 # %% ../nbs/30_commands.ipynb #e0973958
 @call_parse
 def fkp_pretrain(
-    data: str | None = None,  # folder of the competition's files; else FKP_DATA, else the built-in sample
+    data: str | None = None,  # folder of the competition's files; else FKP_DATA, else the built-in sample, for a try
     out: str = "weights",  # gets network.keras, card.json and seen.npy
     runs: str = "runs",  # holds the trainings, six for the usual step, or one if a fold is held out; finished ones are read back
     fold: Param("a fold to hold out and to measure on; else all rows are learnt from", int) = None,

@@ -9,6 +9,7 @@ __all__ = ['Answer', 'MODELS', 'train_original', 'load_original', 'train_simcc',
 import hashlib
 import json
 import platform
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -118,6 +119,8 @@ def partial_folder(
     blocked = next((parent for parent in out.parents if parent.exists() and not parent.is_dir()), None)
     if blocked is not None:
         raise DataError(f"{blocked} is a file: name another folder with --out")
+    if out.suffix == ".partial":
+        raise DataError(f"{out} is the name of an unfinished run: leave .partial off")
     if out.exists() and resume and not (out / "config.json").is_file():
         raise DataError(f"{out} is no run: name the folder that the unfinished run was given")
     if out.exists() and resume:
@@ -327,6 +330,7 @@ def start_run(
     policy = "mixed_bfloat16" if mixed_precision else None
     asked: dict = {"model": model, "epochs": epochs, "seed": seed, "dtype_policy": policy}
     if resume:
+        out = None if out is None else out.rstrip("/").removesuffix(".partial")  # the name that can be seen meanwhile
         folder, _, config = _resume(out, asked)
         faces = _load_again(folder, data)
     else:
@@ -337,7 +341,10 @@ def start_run(
         faces, folder = load_data(data), None if found is None else str(found.resolve())
     out = out or f"fkp_runs/{faces.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     print(f"run: {out}", flush=True)
-    return _summary(out, run(faces, out, config, folder, resume))
+    try:
+        return _summary(out, run(faces, out, config, folder, resume))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"fkp_run --resume --out {shlex.quote(out)} goes on with it") from None
 
 # %% ../nbs/17_run.ipynb #4ab73b86
 def submit_run(
