@@ -344,6 +344,8 @@ def start_run(
     try:
         return _summary(out, run(faces, out, config, folder, resume))
     except KeyboardInterrupt:
+        if not Path(f"{out}.partial").is_dir():  # nothing had begun
+            raise
         raise KeyboardInterrupt(f"fkp_run --resume --out {shlex.quote(out)} goes on with it") from None
 
 # %% ../nbs/17_run.ipynb #4ab73b86
