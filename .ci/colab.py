@@ -12,15 +12,18 @@ SETUP = """#| hide
 if "google.colab" in str(get_ipython()):
     get_ipython().system("git clone -q --depth 1 {git_url} project")
     get_ipython().system("pip install -q './project[detect,export,litert,onnx]' hypothesis")
-    get_ipython().run_line_magic("cd", "project/nbs")"""
-LINK = "[Open in Colab](https://colab.research.google.com/github/{user}/{repo}/blob/{branch}/nbs/{name})"
+    get_ipython().run_line_magic("cd", "project/{folder}")"""
+LINK = "[Open in Colab](https://colab.research.google.com/github/{user}/{repo}/blob/{branch}/{folder}/{name})"
 
 
-def with_colab(notebook: dict, name: str, settings: dict[str, str]) -> dict:
+def with_colab(notebook: dict, name: str, folder: str, settings: dict[str, str]) -> dict:
     """Give a notebook its two cells, after its front matter, in place of older ones."""
     if not any(cell["cell_type"] == "code" for cell in notebook["cells"]):
         return notebook  # nothing to run
-    wanted = {"colab-link": LINK.format(name=name, **settings), "colab-setup": SETUP.format(**settings)}
+    wanted = {
+        "colab-link": LINK.format(name=name, folder=folder, **settings),
+        "colab-setup": SETUP.format(folder=folder, **settings),
+    }
     kept = [cell for cell in notebook["cells"] if cell["id"] not in wanted]
     lines = {key: text.splitlines(keepends=True) for key, text in wanted.items()}
     link = {"cell_type": "markdown", "id": "colab-link", "metadata": {}, "source": lines["colab-link"]}
@@ -34,12 +37,14 @@ def main() -> None:
     config = ConfigParser(delimiters=["="])
     config.read(ROOT / "settings.ini", encoding="utf-8")
     settings, lacking = dict(config["DEFAULT"]), []
-    for path in sorted((ROOT / "nbs").glob("[!.]*.ipynb")):
+    for path in sorted((ROOT / "nbs").glob("**/[!.]*.ipynb")):
+        if ".ipynb_checkpoints" in path.parts:
+            continue
         text = path.read_text(encoding="utf-8")
-        notebook = with_colab(json.loads(text), path.name, settings)
+        notebook = with_colab(json.loads(text), path.name, path.parent.relative_to(ROOT).as_posix(), settings)
         wanted = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
         if text != wanted:
-            lacking.append(path.name)
+            lacking.append(str(path.relative_to(ROOT)))
             if "--check" not in sys.argv:
                 path.write_text(wanted, encoding="utf-8")
     if lacking and "--check" in sys.argv:

@@ -62,8 +62,12 @@ def broken(root: Path) -> list[str]:
     config.read(root / "settings.ini", encoding="utf-8")
     settings = config["DEFAULT"]
     site, blob = settings["doc_host"] + settings["doc_baseurl"] + "/", settings["git_url"] + "/blob/main/"
-    files = [*sorted((root / "nbs").glob("**/[!.]*.ipynb")), *sorted(root.glob("*.md"))]
+    notebooks = sorted((root / "nbs").glob("**/[!.]*.ipynb"))
+    files = [*(f for f in notebooks if ".ipynb_checkpoints" not in f.parts), *sorted(root.glob("*.md"))]
     pages = {path.resolve(): read_page(path) for path in files}
+    for page in pages.values():  # a page of a folder of notebooks is published in a folder of that name
+        if page.output_file and page.path.parent != root / "nbs":
+            page.output_file = (page.path.parent.relative_to(root / "nbs") / page.output_file).as_posix()
     by_name = {page.output_file: page for page in pages.values() if page.output_file}
     index = root / "fkp_nb" / "_modidx.py"
     documented = set(

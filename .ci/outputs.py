@@ -66,6 +66,8 @@ def main() -> None:
     self_test()
     found = 0
     for path in sorted((ROOT / "nbs").glob("**/[!.]*.ipynb")):
+        if ".ipynb_checkpoints" in path.parts:
+            continue
         for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
             for fault in faults_of(cell):
                 found += 1

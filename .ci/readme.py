@@ -47,7 +47,7 @@ def link_chapters(text: str) -> str:
     def page(match: re.Match) -> str:
         target = ROOT / "nbs" / match[1]
         name = front_matter(target).get("output-file", f"{target.stem}.html") if target.exists() else match[1]
-        return f"]({site}/{name}{match[2] or ''})"
+        return f"]({site}/{Path(match[1]).with_name(name).as_posix()}{match[2] or ''})"
 
     return re.sub(r"\]\((?!https?:)([\w./-]+\.ipynb)(#[\w.-]+)?\)", page, text)
 

@@ -15,11 +15,10 @@ from pathlib import Path
 
 from fastcore.script import Param, call_parse
 
-from .photo import PhotoError
+from .core import RUNTIMES, InputError
 
 # %% ../nbs/30_commands.ipynb #c843746e
 _FACES = ("detect", "whole")
-_RUNTIMES = ("litert", "onnx", "keras")
 
 
 @contextmanager
@@ -33,14 +32,10 @@ def _one_line_errors(
         yield
     except KeyboardInterrupt as stop:
         sys.exit(f"{command}: interrupted; {str(stop) or interrupted}")
+    except InputError as error:
+        sys.exit(f"{command}: {error}")
     except OSError as error:
         sys.exit(f"{command}: {error.filename}: {error.strerror}" if error.filename else f"{command}: {error}")
-    except Exception as error:
-        from fkp_nb.data import DataError  # not before it is needed: it takes a while to load
-
-        if not isinstance(error, (DataError, PhotoError)):
-            raise
-        sys.exit(f"{command}: {error}")
 
 # %% ../nbs/30_commands.ipynb #dc68d453
 @call_parse
@@ -50,7 +45,7 @@ def fkp_predict(
     draw: str | None = None,  # a folder that gets a drawing of each photo, to look at: it has a size of its own
     faces: Param("whole: each photo is one face; else detect where that can be done", str, choices=_FACES) = None,
     weights: str | None = None,  # folder of another network, as fkp_retrain or fkp_pretrain writes it
-    runtime: Param("else the first that can be had", str, choices=_RUNTIMES) = None,
+    runtime: Param("else the first that can be had", str, choices=RUNTIMES) = None,
 ) -> None:
     "Find the keypoints of the faces in photos, as in `fkp_predict holidays --out keypoints.csv --draw drawn`."
     with _one_line_errors("fkp_predict", "the table was not written"):
@@ -74,7 +69,7 @@ def fkp_predict(
 def fkp_evaluate(
     labels: str,  # a csv file with NAME_x and NAME_y for each keypoint, and Image; or a folder with Kaggle's files
     weights: str | None = None,  # folder of a network, as fkp_retrain or fkp_pretrain writes it; else the package's
-    runtime: Param("else the first that can be had", str, choices=_RUNTIMES) = None,
+    runtime: Param("else the first that can be had", str, choices=RUNTIMES) = None,
     json: str | None = None,  # a file to write the figures to
 ) -> None:
     "Measure a network on labelled faces, as in `fkp_evaluate labels.csv --json scores.json`."
@@ -124,10 +119,10 @@ def fkp_download(
 ) -> None:
     "Download the competition's files from Kaggle, as in `fkp_download faces`."
     with _one_line_errors("fkp_download", "the same command begins again"):
-        from fkp_nb.data import DataError, download_competition
+        from fkp_nb.data import download_competition
 
         if Path(folder).is_file():
-            raise DataError(f"{folder} is a file: name a folder")
+            raise InputError(f"{folder} is a file: name a folder")
         written = download_competition(folder)
         print(f"the competition's files are in {written}\nnext: fkp_run --data {shlex.quote(str(written))}")
 

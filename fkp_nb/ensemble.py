@@ -12,23 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
-from .data import DataError, FaceData
-from .eda import label_sources, test_sources
-from .ladder import STEPS, protocol_rows, source_offsets, train_fold
+from .core import InputError
+from .data import FaceData, load_data
+from .eda import label_annotators, test_annotators
+from .ladder import STEPS, source_offsets, train_fold
 from .learning import View
 from .network import N_SLOTS, SOURCE_A_SLOTS, SOURCE_B_SLOTS, from_slots, to_slots
-from .protocol import clean_rows, protocol_folds
-from .sample import load_data
+from .splits import assign_folds, clean_rows, split_rows
 from .submission import write_submission
 
 # %% ../nbs/15_ensemble.ipynb #201808f5
 def check_step(
     name: str,  # as it was given
-) -> None:  # nothing, or a DataError
+) -> None:  # nothing, or an InputError
     "Refuse what is not a step with answers for each source, each mirrored about its own axis."
     fitting = [name for name, step in STEPS.items() if step.by_source and step.own_axes]
     if name not in fitting:
-        raise DataError(f"no step '{name}' with answers for each source: there are {', '.join(map(repr, fitting))}")
+        raise InputError(f"no step '{name}' with answers for each source: there are {', '.join(map(repr, fitting))}")
 
 # %% ../nbs/15_ensemble.ipynb #90765801
 def out_of_fold_slots(
@@ -41,9 +41,9 @@ def out_of_fold_slots(
     check_step(name)
     step = STEPS[name] if views is None else replace(STEPS[name], views=views)
     slots = np.empty((len(faces.train_images), N_SLOTS, 2), np.float32)
-    common = source_offsets(faces, protocol_rows(faces, None)[0])
-    for fold in np.unique(protocol_folds(faces)).tolist():
-        learnt, rows = protocol_rows(faces, fold)
+    common = source_offsets(faces, split_rows(faces, None)[0])
+    for fold in np.unique(assign_folds(faces)).tolist():
+        learnt, rows = split_rows(faces, fold)
         network, _ = train_fold(name, faces, runs, fold)
         slots[rows] = step.ask(network, faces.train_images[rows])
         own = source_offsets(faces, learnt)
@@ -103,8 +103,8 @@ def slot_labels(
     faces: FaceData,  # the data
 ) -> NDArray[np.float32]:  # `(n, 19, 2)`, pixels in the picture's own geometry, NaN where there is nothing to learn
     "The labels of the clean rows, as out-of-fold answers should meet them."
-    offsets = source_offsets(faces, protocol_rows(faces, None)[0])
-    labels = to_slots(faces.train_keypoints, label_sources(faces.train_keypoints), offsets)
+    offsets = source_offsets(faces, split_rows(faces, None)[0])
+    labels = to_slots(faces.train_keypoints, label_annotators(faces.train_keypoints), offsets)
     labels[~clean_rows(faces)] = np.nan
     return labels
 
@@ -116,12 +116,12 @@ def answer_test(
     correction: Correction,  # what out-of-fold answers taught
 ) -> NDArray[np.float32]:  # `(m, 15, 2)`, pixels, for every test face
     "What the networks of all folds answer together, corrected."
-    offsets = source_offsets(faces, protocol_rows(faces, None)[0])
-    folds = np.unique(protocol_folds(faces)).tolist()
+    offsets = source_offsets(faces, split_rows(faces, None)[0])
+    folds = np.unique(assign_folds(faces)).tolist()
     networks = [train_fold(name, faces, runs, fold)[0] for fold in folds]
     answers = [STEPS[name].ask(network, faces.test_images) for network in networks]
     slots = correction.apply(np.mean(answers, axis=0))
-    return from_slots(slots, test_sources(faces.lookup_data, len(faces.test_images)), offsets)
+    return from_slots(slots, test_annotators(faces.lookup_data, len(faces.test_images)), offsets)
 
 # %% ../nbs/15_ensemble.ipynb #cc480d5b
 def write_ensemble(
@@ -134,7 +134,7 @@ def write_ensemble(
     check_step(name)
     out = Path(out)
     if out.is_dir() or not out.parent.is_dir():
-        raise DataError(f"{out} cannot be written: name a file in a folder that is there")
+        raise InputError(f"{out} cannot be written: name a file in a folder that is there")
     faces = load_data(data)
     correction = fit_correction(out_of_fold_slots(name, faces, runs), slot_labels(faces))
     answers = answer_test(name, faces, runs, correction)

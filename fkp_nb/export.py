@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from .data import DataError
+from .core import InputError, whole_file
 from .pretrained import pretrained, readout_model
 
 # %% ../nbs/23_export.ipynb #c3388c08
@@ -23,13 +23,13 @@ LITERT_PRECISIONS = (*ONNX_PRECISIONS, "int8 weights")
 
 def _check_precision(precision: str, known: tuple[str, ...], form: str) -> None:
     if precision not in known:
-        raise DataError(f"no precision '{precision}' for {form}: there are {', '.join(map(repr, known))}")
+        raise InputError(f"no precision '{precision}' for {form}: there are {', '.join(map(repr, known))}")
 
 
 def _need(*packages: str) -> None:
     for package in packages:
         if find_spec(package) is None:
-            raise DataError(f"{package} is not installed; pip install {' '.join(packages)} brings it")
+            raise InputError(f"{package} is not installed; pip install {' '.join(packages)} brings it")
 
 # %% ../nbs/23_export.ipynb #01f53bea
 def _halve_weights(
@@ -63,22 +63,19 @@ def export_onnx(
     import onnx
 
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
     signature = [keras.InputSpec(shape=(None, 96, 96, 1), dtype="float32", name=IMAGE)]
-    try:
+    with whole_file(path) as temporary:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # Keras' own, about NumPy
-            readout_model(network).export(partial, format="onnx", input_signature=signature, verbose=False)
-        model = onnx.load(partial)
+            readout_model(network).export(temporary, format="onnx", input_signature=signature, verbose=False)
+        model = onnx.load(temporary)
         for value in (*model.graph.input, *model.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "batch"
         if precision == "float16":
             _halve_weights(model)
         onnx.checker.check_model(model, full_check=True)
-        onnx.save(model, partial)
-        return partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        onnx.save(model, temporary)
+    return path
 
 # %% ../nbs/23_export.ipynb #06b8974b
 def litert_exportable() -> bool:  # whether this Keras can
@@ -94,24 +91,25 @@ def export_litert(
     "Write a network for LiteRT, for one face at a time."
     _check_precision(precision, LITERT_PRECISIONS, "LiteRT")
     if not litert_exportable():
-        raise DataError(f"Keras {keras.__version__} does not write LiteRT: 3.13 does, on Python 3.11 or later")
+        raise InputError(f"Keras {keras.__version__} does not write LiteRT: 3.13 does, on Python 3.11 or later")
     import tensorflow as tf
 
     options: dict[str, Any] = {} if precision == "float32" else {"optimizations": [tf.lite.Optimize.DEFAULT]}
     if precision == "float16":
         options["target_spec"] = {"supported_types": [tf.float16]}
     path = Path(path)
-    partial = path.with_name(path.stem + ".partial.tflite")
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel("ERROR")  # it tells of a folder that is gone again
     signature = [keras.InputSpec(shape=(1, 96, 96, 1), dtype="float32", name=IMAGE)]
     try:
-        readout_model(network).export(partial, format="litert", input_signature=signature, verbose=False, **options)
-        return partial.replace(path)
+        with whole_file(path) as temporary:
+            readout_model(network).export(
+                temporary, format="litert", input_signature=signature, verbose=False, **options
+            )
     finally:
         logger.setLevel(level)
-        partial.unlink(missing_ok=True)
+    return path
 
 # %% ../nbs/23_export.ipynb #78fb55a0
 DEFAULT_PRECISIONS = {".onnx": "float16", ".tflite": "int8 weights"}  # the smallest that loses nothing to speak of
@@ -125,8 +123,8 @@ def export_network(
     "Write a network in the form that the file's name asks for."
     path = Path(path)
     if path.suffix not in DEFAULT_PRECISIONS:
-        raise DataError(f"{path} should end in {' or '.join(DEFAULT_PRECISIONS)}")
+        raise InputError(f"{path} should end in {' or '.join(DEFAULT_PRECISIONS)}")
     if path.is_dir() or not path.parent.is_dir():
-        raise DataError(f"{path} cannot be written: name a file in a folder that is there")
+        raise InputError(f"{path} cannot be written: name a file in a folder that is there")
     export = export_onnx if path.suffix == ".onnx" else export_litert
     return export(pretrained(weights).network, path, precision or DEFAULT_PRECISIONS[path.suffix])

@@ -14,8 +14,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from .core import InputError, whole_file
 from .inference import Prediction, Predictor, check_faces, predict_photos
-from .photo import PhotoError
 
 # %% ../nbs/24_files.ipynb #83a5251d
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp")  # what a folder is searched for
@@ -29,18 +29,18 @@ def list_photos(
     for name in [named] if isinstance(named, (str, Path)) else named:
         path = Path(name)
         if name == "":
-            raise PhotoError("the name of a photo is empty")
+            raise InputError("the name of a photo is empty")
         elif path.is_dir():
             inside = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.is_dir()]
             if not inside:
-                raise PhotoError(
+                raise InputError(
                     f"no pictures in {path}: it should hold files such as {', '.join(SUFFIXES[:3])}; folders in it are not searched"
                 )
             photos += sorted(file for file in inside if not file.name.startswith("."))
         else:
             photos.append(path)
     if not photos:
-        raise PhotoError("no photo named: name files, or folders that hold some")
+        raise InputError("no photo named: name files, or folders that hold some")
     return list(dict.fromkeys(photos))
 
 # %% ../nbs/24_files.ipynb #d2addae8
@@ -67,22 +67,22 @@ def check_output(
 ) -> Path:  # the same
     "Refuse, before any work is done, what cannot be written."
     if path == "":
-        raise PhotoError("the name of what is to be written is empty")
+        raise InputError("the name of what is to be written is empty")
     path = Path(path)
     try:
         if folder and path.is_file():
-            raise PhotoError(f"{path} is a file: name a folder")
+            raise InputError(f"{path} is a file: name a folder")
         elif folder:
             path.mkdir(parents=True, exist_ok=True)
         elif path.suffix.lower() not in (".csv", ".json"):
-            raise PhotoError(f"{path} should end in .csv or .json")
+            raise InputError(f"{path} should end in .csv or .json")
         elif path.is_dir() or not path.parent.is_dir():
-            raise PhotoError(f"{path} cannot be written: name a file in a folder that is there")
+            raise InputError(f"{path} cannot be written: name a file in a folder that is there")
         probe = (path if folder else path.parent) / f".{path.name}.partial"
         probe.write_text("")
         probe.unlink()
     except OSError as error:
-        raise PhotoError(f"{path} cannot be written: {error.strerror}") from error
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
     return path
 
 # %% ../nbs/24_files.ipynb #057d4284
@@ -91,12 +91,9 @@ def write_text(
     path: Path,  # the file
 ) -> Path:  # the same
     "Write a file as a whole or not at all."
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        return partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+    return path
 
 # %% ../nbs/24_files.ipynb #d0cf5994
 def name_drawings(
@@ -122,21 +119,18 @@ def save_drawing(
 ) -> Path:  # the picture
     "Draw a photo's keypoints into a folder, in the place of an older drawing of that name."
     path = folder / (name or f"{Path(prediction.name).name}.png")
-    partial = path.with_name(path.name + ".partial")
-    try:
-        height, width = prediction.photo.shape[:2]
-        inches = max(width / max(1, max(height, width) / 2000) / 150, 5)  # as large as the photo, within reason
-        quickly = {"compress_level": 1}  # packing tightly is slow
-        prediction.plot(width=inches).savefig(partial, dpi=150, format="png", pil_kwargs=quickly)
-        return partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    height, width = prediction.photo.shape[:2]
+    inches = max(width / max(1, max(height, width) / 2000) / 150, 5)  # as large as the photo, within reason
+    quickly = {"compress_level": 1}  # packing tightly is slow
+    with whole_file(path) as temporary:
+        prediction.plot(width=inches).savefig(temporary, dpi=150, format="png", pil_kwargs=quickly)
+    return path
 
 # %% ../nbs/24_files.ipynb #efcb5cdd
 def _check_drawings(folder: str | Path, photos: Sequence[Path]) -> Path:
     drawings = check_output(folder, folder=True)
     if any(drawings.resolve() in (photo.parent.resolve(), photo.resolve().parent) for photo in photos):
-        raise PhotoError(f"{folder} holds photos that are to be drawn: name another folder")
+        raise InputError(f"{folder} holds photos that are to be drawn: name another folder")
     return drawings
 
 # %% ../nbs/24_files.ipynb #495de8a4
@@ -150,7 +144,7 @@ def predict_files(
     for path in photos:
         try:
             prediction = predict_photos([path], faces, predictor=predictor)[0]
-        except PhotoError as error:
+        except InputError as error:
             failed.append(str(error))
             continue
         if not prediction.faces:

@@ -16,79 +16,79 @@ from sklearn.experimental import enable_iterative_imputer  # noqa: F401  scikit-
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.linear_model import Ridge
 
-from .data import KEYPOINT_NAMES, DataError
-from .eda import label_sources
+from .core import KEYPOINT_NAMES, InputError
+from .eda import label_annotators
 
 # %% ../nbs/03_imputation.ipynb #708505d5
 def _check_rows(
     keypoints: NDArray[np.floating],  # `(n, 15, 2)`
-    source: NDArray[np.str_] | None,  # `(n,)`, "A" or "B"; `None` asks `label_sources`
+    annotator: NDArray[np.str_] | None,  # `(n,)`, "A" or "B"; `None` asks `label_annotators`
 ) -> NDArray[np.str_]:  # `(n,)`, "A" or "B"
-    "The source of each row; raises `DataError` where the arrays do not fit each other."
-    counted = label_sources(keypoints)
+    "The annotator of each row; raises `InputError` where the arrays do not fit each other."
+    counted = label_annotators(keypoints)
     if not len(keypoints):
-        raise DataError("there are no rows to fit or fill")
-    if source is not None and len(source) != len(keypoints):
-        raise DataError(f"{len(keypoints)} rows of keypoints have {len(source)} sources: give one for each row")
-    return counted if source is None else source
+        raise InputError("there are no rows to fit or fill")
+    if annotator is not None and len(annotator) != len(keypoints):
+        raise InputError(f"{len(keypoints)} rows of keypoints have {len(annotator)} annotators: give one for each row")
+    return counted if annotator is None else annotator
 
 
 def _fit(
     method: Any,  # a scikit-learn imputer
     table: NDArray[np.float64],  # `(n, columns)`, NaN where there is no value
 ) -> Any:  # a fitted copy
-    "Fit a copy of an imputer, without the warning that rounds of regression could go on."
+    "Fit a copy of an imputer, without the warning that the regression has not converged."
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return clone(method).fit(table)
 
-# %% ../nbs/03_imputation.ipynb #4cf6a462
+
 class Imputer:
-    "Fills missing keypoints as it has learnt from training rows; labels that exist are never changed."
+    "Fills missing keypoints with what was fitted on training rows; existing labels are never changed."
 
     def __init__(
         self,
         method: Any,  # a scikit-learn imputer for tables with 30 columns
-        by_source: bool = False,  # whether each source is filled from its own rows where it has any labels
+        by_annotator: bool = False,  # whether each annotator's gaps are filled from its own rows where it has any labels
     ) -> None:
-        self.method, self.by_source = method, by_source
+        self.method, self.by_annotator = method, by_annotator
         self.fitted: Any = None
-        self.fitted_by_source: dict[str, tuple[NDArray[np.intp], Any]] = {}
+        self.fitted_by_annotator: dict[str, tuple[NDArray[np.intp], Any]] = {}
 
     def fit(
         self,
         keypoints: NDArray[np.floating],  # training rows, `(n, 15, 2)`, pixels, NaN where there is no label
-        source: NDArray[np.str_] | None = None,  # `(n,)`, "A" or "B"; `None` asks `label_sources`
+        annotator: NDArray[np.str_] | None = None,  # `(n,)`, "A" or "B"; `None` asks `label_annotators`
     ) -> "Imputer":  # itself
-        "Learn from training rows what is needed to fill others."
-        source = _check_rows(keypoints, source)
+        "Fit the method on training rows."
+        annotator = _check_rows(keypoints, annotator)
         unlabelled = np.isnan(keypoints).all(axis=(0, 2))
         if unlabelled.any():
             name = KEYPOINT_NAMES[int(np.argmax(unlabelled))]
-            raise DataError(f"no training row has a label for {name}: fit on rows that include source A's")
+            raise InputError(f"no training row has a label for {name}: fit on rows that include annotator A's")
         table = keypoints.reshape(len(keypoints), -1).astype(np.float64)
         self.fitted = _fit(self.method, table)
-        self.fitted_by_source = {}
-        for name in np.unique(source) if self.by_source else ():
-            rows = table[source == name]
+        self.fitted_by_annotator = {}
+        for name in np.unique(annotator) if self.by_annotator else ():
+            rows = table[annotator == name]
             columns = np.flatnonzero(~np.isnan(rows).all(axis=0))
             if len(columns):
-                self.fitted_by_source[str(name)] = (columns, _fit(self.method, rows[:, columns]))
+                self.fitted_by_annotator[str(name)] = (columns, _fit(self.method, rows[:, columns]))
         return self
 
     def transform(
         self,
         keypoints: NDArray[np.floating],  # `(n, 15, 2)`, pixels, NaN where there is no label
-        source: NDArray[np.str_] | None = None,  # `(n,)`, "A" or "B"; `None` asks `label_sources`
+        annotator: NDArray[np.str_] | None = None,  # `(n,)`, "A" or "B"; `None` asks `label_annotators`
     ) -> NDArray[np.float32]:  # `(n, 15, 2)`, pixels, without gaps
         "Fill the gaps of any rows."
         if self.fitted is None:
             raise NotFittedError("this imputer has not been fitted: call fit with the training rows first")
-        source = _check_rows(keypoints, source)
+        annotator = _check_rows(keypoints, annotator)
         table = keypoints.reshape(len(keypoints), -1).astype(np.float64)
         filled = self.fitted.transform(table)
-        for name, (columns, fitted) in self.fitted_by_source.items():
-            rows = np.flatnonzero(source == name)
+        for name, (columns, fitted) in self.fitted_by_annotator.items():
+            rows = np.flatnonzero(annotator == name)
             if len(rows):
                 filled[np.ix_(rows, columns)] = fitted.transform(table[np.ix_(rows, columns)])
         return np.where(np.isnan(keypoints), filled.reshape(keypoints.shape), keypoints).astype(np.float32)
@@ -97,8 +97,8 @@ class Imputer:
 IMPUTERS: dict[str, Callable[[], Imputer]] = {
     "mean": lambda: Imputer(SimpleImputer(strategy="mean")),
     "median": lambda: Imputer(SimpleImputer(strategy="median")),
-    "mean_by_source": lambda: Imputer(SimpleImputer(strategy="mean"), by_source=True),
-    "median_by_source": lambda: Imputer(SimpleImputer(strategy="median"), by_source=True),
+    "mean_by_annotator": lambda: Imputer(SimpleImputer(strategy="mean"), by_annotator=True),
+    "median_by_annotator": lambda: Imputer(SimpleImputer(strategy="median"), by_annotator=True),
     "knn": lambda: Imputer(KNNImputer(n_neighbors=5)),
     "iterative": lambda: Imputer(IterativeImputer(Ridge(), max_iter=40, random_state=0)),
 }
@@ -107,7 +107,7 @@ IMPUTERS: dict[str, Callable[[], Imputer]] = {
 def make_imputer(
     name: str,  # one of `IMPUTERS`
 ) -> Imputer:  # not fitted yet
-    "The way to fill gaps that goes by a name."
+    "The imputer of that name."
     if name not in IMPUTERS:
-        raise DataError(f"unknown imputer {name!r}: choose one of {', '.join(IMPUTERS)}")
+        raise InputError(f"unknown imputer {name!r}: choose one of {', '.join(IMPUTERS)}")
     return IMPUTERS[name]()

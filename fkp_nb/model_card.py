@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import laplace
 
-from .data import KEYPOINT_NAMES, DataError
+from .core import KEYPOINT_NAMES, InputError
 from .metrics import EYES, interocular_distance, normalized_distances, squared_errors
 
 # %% ../nbs/29_model_card.ipynb #895245a1
@@ -58,7 +58,7 @@ def slice_errors(
 ) -> pd.DataFrame:  # a row for each slice that has labels; pixels
     "The error of each slice with its 95 % interval, the share of keypoints far off, and the error that was stated."
     if any(np.shape(inside) != (len(keypoints),) for inside in slices.values()):
-        raise DataError(f"a slice must say of each of {len(keypoints)} faces whether it belongs there")
+        raise InputError(f"a slice must say of each of {len(keypoints)} faces whether it belongs there")
     errors = squared_errors(keypoints, predictions)
     total, count = np.nansum(errors, axis=(1, 2)), (~np.isnan(errors)).sum(axis=(1, 2))
     labelled, far = ~np.isnan(errors[..., 0]), normalized_distances(keypoints, predictions)

@@ -12,26 +12,24 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from .augmentation import mirror_names
-from .data import IMAGE_SIZE, KEYPOINT_NAMES, DataError
-from .eda import SOURCE_B_KEYPOINTS
+from .core import ANNOTATOR_B_KEYPOINTS, IMAGE_SIZE, KEYPOINT_NAMES, TARGET_SIGMA, InputError, flip_indices
 
 # %% ../nbs/12_network.ipynb #7acd97e6
 SOURCE_A_SLOTS = tuple(range(len(KEYPOINT_NAMES)))
-SOURCE_B_SLOTS = tuple(range(len(KEYPOINT_NAMES), len(KEYPOINT_NAMES) + len(SOURCE_B_KEYPOINTS)))
+SOURCE_B_SLOTS = tuple(range(len(KEYPOINT_NAMES), len(KEYPOINT_NAMES) + len(ANNOTATOR_B_KEYPOINTS)))
 N_SLOTS = len(SOURCE_A_SLOTS) + len(SOURCE_B_SLOTS)
-_B_INDICES = tuple(KEYPOINT_NAMES.index(name) for name in SOURCE_B_KEYPOINTS)
+_B_INDICES = tuple(KEYPOINT_NAMES.index(name) for name in ANNOTATOR_B_KEYPOINTS)
 MIRRORED_SLOTS = tuple(
-    int(i) for i in np.concatenate([mirror_names(), len(KEYPOINT_NAMES) + mirror_names(SOURCE_B_KEYPOINTS)])
+    int(i) for i in np.concatenate([flip_indices(), len(KEYPOINT_NAMES) + flip_indices(ANNOTATOR_B_KEYPOINTS)])
 )
 
 
 def _check_sources(source: Any, count: int) -> NDArray[np.str_]:
     source = np.asarray(source)
     if len(source) != count:
-        raise DataError(f"{count} faces and {len(source)} sources: there must be one for each")
+        raise InputError(f"{count} faces and {len(source)} sources: there must be one for each")
     if not np.isin(source, ("A", "B")).all():
-        raise DataError(f"'{source[~np.isin(source, ('A', 'B'))][0]}' is no source: there are 'A' and 'B'")
+        raise InputError(f"'{source[~np.isin(source, ('A', 'B'))][0]}' is no source: there are 'A' and 'B'")
     return source
 
 
@@ -68,7 +66,7 @@ BIN_CENTERS = np.arange(N_BINS, dtype=np.float32) - (N_BINS - IMAGE_SIZE) / 2  #
 
 def bell_curves(
     coordinates: Any,  # `(...)`, pixels
-    width: float = 1.5,  # standard deviation, pixels
+    width: float = TARGET_SIGMA,  # standard deviation, pixels
 ) -> Any:  # `(..., 128)`, probabilities
     "A normal distribution over the bins about each coordinate."
     return ops.softmax(-ops.square(ops.expand_dims(coordinates, -1) - BIN_CENTERS) / (2 * width**2), axis=-1)

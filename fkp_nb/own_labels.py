@@ -18,14 +18,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupShuffleSplit
 
-from .augmentation import mirror_names
-from .data import IMAGE_SIZE, DataError, parse_images, parse_keypoints, read_table
+from .core import IMAGE_CENTER, IMAGE_SIZE, InputError, flip_indices, whole_file
+from .data import parse_images, parse_keypoints, read_table
+from .duplicates import near_duplicate_groups
 from .inference import Predictor
 from .learning import LearningConfig, learn
 from .metrics import rmse, rmse_per_keypoint
 from .network import N_BINS, face_network
 from .pretrained import PretrainedNetwork, picture_prints, pretrained, read_prints, save_pretrained
-from .protocol import MIDDLE, picture_groups
+from .training import say
 
 # %% ../nbs/27_own_labels.ipynb #b30ada7d
 def _label_table(
@@ -47,14 +48,14 @@ class LabelledFaces:
     def __post_init__(self) -> None:
         size = (IMAGE_SIZE, IMAGE_SIZE)
         if self.images.ndim != 3 or self.images.shape[1:] != size or self.images.dtype != np.uint8:
-            raise DataError(
+            raise InputError(
                 f"the images are {self.images.dtype} of the shape {self.images.shape}: uint8 and (n, 96, 96) are wanted"
             )
         if isinstance(self.names, str) or not self.names or len(set(self.names)) < len(self.names) or "" in self.names:
-            raise DataError(f"the names are {self.names!r}: one for each keypoint is wanted, all different")
+            raise InputError(f"the names are {self.names!r}: one for each keypoint is wanted, all different")
         wanted = (len(self.images), len(self.names), 2)
         if self.keypoints.shape != wanted:
-            raise DataError(
+            raise InputError(
                 f"the keypoints have the shape {self.keypoints.shape}, where {wanted} should be: faces, names, x and y"
             )
         parse_keypoints(_label_table(self.keypoints, self.names), "the labels", self.names)
@@ -67,23 +68,23 @@ def label_names(
     "The names of the keypoints of a table."
     found = [str(column) for column in columns]
     if "Image" not in found:
-        raise DataError(
+        raise InputError(
             f"{file} has no column Image: it should hold the {IMAGE_SIZE} x {IMAGE_SIZE} grey levels of a face"
         )
     coordinates = [column for column in found if column != "Image"]
     for column in coordinates:
         base, dot, number = column.rpartition(".")
         if dot and number.isdigit() and base in found:
-            raise DataError(f"{file}: the column {base} stands twice: rename or remove one")
+            raise InputError(f"{file}: the column {base} stands twice: rename or remove one")
         if column[-2:] not in ("_x", "_y") or len(column) < 3:
-            raise DataError(f"{file}: the column {column} is no coordinate, NAME_x or NAME_y: rename or remove it")
+            raise InputError(f"{file}: the column {column} is no coordinate, NAME_x or NAME_y: rename or remove it")
     names = tuple(dict.fromkeys(column[:-2] for column in coordinates))
     if not names:
-        raise DataError(f"{file} has no keypoint: it should have the columns NAME_x and NAME_y for each")
+        raise InputError(f"{file} has no keypoint: it should have the columns NAME_x and NAME_y for each")
     for name in names:
         for axis, other in ("xy", "yx"):
             if f"{name}_{axis}" not in found:
-                raise DataError(f"{file} has a column {name}_{other} and none {name}_{axis}: add it, or remove both")
+                raise InputError(f"{file} has a column {name}_{other} and none {name}_{axis}: add it, or remove both")
     return names
 
 # %% ../nbs/27_own_labels.ipynb #b310c725
@@ -93,15 +94,15 @@ def read_labels(
     "Read faces with labels of any names."
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"no file {path}: name a csv file with the columns NAME_x, NAME_y and Image")
+        raise InputError(f"no file {path}: name a csv file with the columns NAME_x, NAME_y and Image")
     table = read_table(path)
     names = label_names(list(table.columns), path.name)
     if table.empty:
-        raise DataError(f"{path.name} has a header and no rows: write a row for each face")
+        raise InputError(f"{path.name} has a header and no rows: write a row for each face")
     keypoints = parse_keypoints(table, path.name, names)
     unknown = np.flatnonzero(np.isnan(keypoints).all(axis=(0, 2)))
     if len(unknown):
-        raise DataError(f"{path.name}: {names[unknown[0]]} has no label in any row: label some, or remove its columns")
+        raise InputError(f"{path.name}: {names[unknown[0]]} has no label in any row: label some, or remove its columns")
     return LabelledFaces(parse_images(table["Image"], path.name), keypoints, names)
 
 # %% ../nbs/27_own_labels.ipynb #36b26f82
@@ -112,16 +113,13 @@ def write_labels(
     "Write faces with labels of any names, as `read_labels` reads them."
     path = Path(path)
     if path.suffix not in (".csv", ".zip"):
-        raise DataError(f"{path} should end in .csv or .zip")
+        raise InputError(f"{path} should end in .csv or .zip")
     images = [" ".join(map(str, image.ravel().tolist())) for image in faces.images]
     table = _label_table(faces.keypoints.astype(np.float32), faces.names).assign(Image=images)
-    partial = path.with_name(path.name + ".partial")
     packing: Any = {"method": "zip", "archive_name": f"{path.stem}.csv"} if path.suffix == ".zip" else None
-    try:
-        table.to_csv(partial, index=False, compression=packing)
-        return partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=False, compression=packing)
+    return path
 
 # %% ../nbs/27_own_labels.ipynb #dd4a10b0
 def with_partners(
@@ -139,12 +137,12 @@ FAR = IMAGE_SIZE / 12  # pixels from the middle of the picture; what lies farthe
 def check_sides(
     faces: LabelledFaces,  # with labels
 ) -> None:
-    "Raise `DataError` where a keypoint lies on one side and its name does not tell which."
+    "Raise `InputError` where a keypoint lies on one side and its name does not tell which."
     for number, name in enumerate(faces.names):
         if with_partners([name]) == (name,) and not np.isnan(faces.keypoints[:, number]).all():
             place = float(np.nanmedian(faces.keypoints[:, number, 0]))
-            if abs(place - MIDDLE) > FAR:
-                raise DataError(
+            if abs(place - IMAGE_CENTER) > FAR:
+                raise InputError(
                     f"{name} has its median at x = {place:.0f}, far from the middle: "
                     f"give its name the word left or right, as in left_{name}, or cut faces that fill their pictures evenly"
                 )
@@ -179,17 +177,17 @@ def hold_out(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:  # the rows to learn from, and those held out
     "Split faces, copies of one picture together."
     if not 0 <= share < 1:
-        raise DataError(f"held_out is {share}, and must be at least 0 and below 1")
+        raise InputError(f"held_out is {share}, and must be at least 0 and below 1")
     rows = np.arange(len(faces.images))
     learnt, judged = rows, rows[:0]
     if share:
         try:
             splitter = GroupShuffleSplit(1, test_size=share, random_state=0)
-            learnt, judged = next(splitter.split(rows, groups=picture_groups(faces.images)))
+            learnt, judged = next(splitter.split(rows, groups=near_duplicate_groups(faces.images)))
         except ValueError as error:
-            raise DataError(f"{len(rows)} faces are too few to hold some out: label more, or hold out none") from error
+            raise InputError(f"{len(rows)} faces are too few to hold some out: label more, or hold out none") from error
     for number in np.flatnonzero(np.isnan(faces.keypoints[learnt]).all(axis=(0, 2))):
-        raise DataError(f"{faces.names[number]} has too few labels: none is left to learn from")
+        raise InputError(f"{faces.names[number]} has too few labels: none is left to learn from")
     return learnt, judged
 
 # %% ../nbs/27_own_labels.ipynb #1cbcaa0e
@@ -220,10 +218,6 @@ def measure_held_out(
     }
 
 # %% ../nbs/27_own_labels.ipynb #4c05d32a
-def _say(line: str) -> None:
-    print(line, flush=True)  # at once, also into a file
-
-
 def _write_network(
     network: keras.Model,  # as learn trained it
     faces: LabelledFaces,  # the faces
@@ -236,7 +230,7 @@ def _write_network(
     answered = with_partners(faces.names)
     learnt, judged = rows
     prints, earlier = picture_prints(faces.images), np.empty(0, np.uint64) if before is None else before
-    card = {"names": faces.names, "mirrored": mirror_names(answered).tolist(), "source": "own labels", **about}
+    card = {"names": faces.names, "mirrored": flip_indices(answered).tolist(), "source": "own labels", **about}
     save_pretrained(network, {"A": 0.0, "B": 0.0}, card, folder)
     predictor = Predictor(folder, "keras")
     habit = float(np.nanmedian(faces.keypoints[learnt, :, 0] - predictor.answer(faces.images[learnt])[0][..., 0]))
@@ -254,14 +248,14 @@ def retrain(
     config: LearningConfig = OWN_LABELS,  # the settings
     start: str | Path | None = "package",  # what to begin with: the package's network, that of a folder, or `None`
     held_out: float = 0.2,  # the share of the faces to be measured on
-    report: Callable[[str], None] = _say,  # gets a line now and then
+    report: Callable[[str], None] = say,  # gets a line now and then
 ) -> PretrainedNetwork:  # the network and its card, as they are in the folder
     "Train a network for keypoints of any names, or go on with a training that was interrupted."
     out = Path(out)
     if out.exists():
-        raise DataError(f"{out} exists: name another folder, or remove it")
+        raise InputError(f"{out} exists: name another folder, or remove it")
     if config.n_bins != N_BINS:
-        raise DataError(f"n_bins is {config.n_bins}: a network that answers for photos needs {N_BINS}")
+        raise InputError(f"n_bins is {config.n_bins}: a network that answers for photos needs {N_BINS}")
     check_sides(faces)
     rows = hold_out(faces, held_out)
     learnt, judged = rows
@@ -275,7 +269,7 @@ def retrain(
     begun = None if known is None else begin_network(answered, known)
     partial = out.with_name(f"{out.name}.partial")
     network, history = learn(
-        faces.images[learnt], slots, partial, config, tuple(mirror_names(answered).tolist()), report, begun
+        faces.images[learnt], slots, partial, config, tuple(flip_indices(answered).tolist()), report, begun
     )
     about = {
         "trained on": f"{len(learnt)} of {len(faces.images)} faces with labels of their own",
@@ -285,7 +279,7 @@ def retrain(
         "seed": config.seed,
         "epochs": len(history),
         "minutes": round(history["seconds"].sum() / 60, 1),
-        "device": json.loads((partial / "learning.json").read_text())["device"],
+        "device": json.loads((partial / "training.json").read_text())["device"],
         "versions": {package: version(package) for package in ("fkp_nb", "keras", "numpy")},
         "limits": "one upright face that fills the picture as those do that it was trained on; grey",
     }

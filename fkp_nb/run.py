@@ -10,11 +10,9 @@ import hashlib
 import json
 import platform
 import shlex
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -25,18 +23,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .data import DataError, FaceData, find_data, load_competition, plot_faces
-from .eda import label_sources, test_sources
-from .evaluation import evaluate, fold_rows
+from .core import InputError, whole_file
+from .data import FaceData, find_data, load_competition, load_data, make_sample, plot_faces
+from .eda import label_annotators, test_annotators
 from .imputation import make_imputer
-from .ladder import Step, protocol_rows, source_offsets, train_step
-from .learning import LearningConfig, plot_loss
+from .ladder import Step, source_offsets, train_step
+from .learning import LearningConfig
+from .metrics import summarize
 from .model import load_model, original_cnn, predict_keypoints
 from .pretrained import pretrained, save_pretrained
-from .protocol import clean_rows, protocol_folds
-from .sample import load_data, make_sample
+from .splits import clean_rows, split_rows, validation_rows
 from .submission import write_submission
-from .training import TrainingConfig, plot_history, train
+from .training import TrainingConfig, claim, plot_history, train
 
 # %% ../nbs/17_run.ipynb #09e26422
 Answer: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.str_]], NDArray[np.float32]]  # images, sources; keypoints
@@ -44,35 +42,32 @@ Answer: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.str_]], NDArray[np.f
 
 def train_original(
     faces: FaceData,  # the data
-    folder: Path,  # gets `model.keras`, `history.csv`, `training.json`
+    folder: Path,  # gets `network.keras`, `best.keras`, `history.csv`, `training.json`
     config: TrainingConfig,  # the settings
 ) -> pd.DataFrame:  # one row an epoch
     "Train the original network, gaps filled by the mean."
-    train_rows, validation_rows, _ = fold_rows(protocol_folds(faces))
+    rows, stop_rows, _ = validation_rows(faces)
     images, labels = faces.train_images, faces.train_keypoints
-    filled = make_imputer("mean").fit(labels[train_rows]).transform(labels)
-    validation = images[validation_rows], filled[validation_rows]
-    say = partial(print, flush=True)
-    _, history = train(original_cnn, images[train_rows], filled[train_rows], folder, config, validation, report=say)
-    shutil.rmtree(folder / "checkpoint", ignore_errors=True)  # there if the training was killed at its very end
-    return history
+    filled = make_imputer("mean").fit(labels[rows]).transform(labels)
+    validation = images[stop_rows], filled[stop_rows]
+    return train(original_cnn, images[rows], filled[rows], folder, config, validation)[1]
 
 # %% ../nbs/17_run.ipynb #468d9ca4
 def load_original(
     folder: str | Path,  # where train_original left it
 ) -> Answer:  # answers alike for both sources
     "The original network of a run."
-    model = load_model(Path(folder) / "model.keras")
+    model = load_model(Path(folder) / "network.keras")
     return lambda images, source: predict_keypoints(model, images)
 
 # %% ../nbs/17_run.ipynb #420f859d
 def train_simcc(
     faces: FaceData,  # the data
-    folder: Path,  # gets `network.keras`, `card.json`, `history.csv`, `learning.json`
+    folder: Path,  # gets `network.keras`, `card.json`, `history.csv`, `training.json`
     config: LearningConfig,  # the settings
 ) -> pd.DataFrame:  # one row an epoch
     "Train the new network on the labels there are."
-    rows, _ = protocol_rows(faces, 0)
+    rows, _ = split_rows(faces, 0)
     network, history = train_step(Step(config=config), faces, rows, folder)
     trained_on = f"{len(rows)} faces of {faces.name}: the clean rows of folds 1 to 4"
     save_pretrained(network, source_offsets(faces, rows), {"trained on": trained_on}, folder)
@@ -98,7 +93,7 @@ class Model:
 
 # %% ../nbs/17_run.ipynb #600490b1
 MODELS = {
-    "simcc": Model(LearningConfig, train_simcc, load_simcc, plot_loss, {"epochs": 30, "batch_size": 32}),
+    "simcc": Model(LearningConfig, train_simcc, load_simcc, plot_history, {"epochs": 30, "batch_size": 32}),
     "original": Model(TrainingConfig, train_original, load_original, plot_history, {}),
 }
 
@@ -114,25 +109,26 @@ def partial_folder(
     out: str | Path,  # the run's folder
     resume: bool = False,  # whether an unfinished run is to go on
 ) -> Path:  # where the run works until it is complete
-    "The folder a run works in; raises `DataError` rather than touch another run's."
+    "The folder a run works in; raises `InputError` rather than touch another run's."
     out = Path(out)
     blocked = next((parent for parent in out.parents if parent.exists() and not parent.is_dir()), None)
     if blocked is not None:
-        raise DataError(f"{blocked} is a file: name another folder with --out")
+        raise InputError(f"{blocked} is a file: name another folder with --out")
     if out.suffix == ".partial":
-        raise DataError(f"{out} is the name of an unfinished run: leave .partial off")
+        raise InputError(f"{out} is the name of an unfinished run: leave .partial off")
     if out.exists() and resume and not (out / "config.json").is_file():
-        raise DataError(f"{out} is no run: name the folder that the unfinished run was given")
+        raise InputError(f"{out} is no run: name the folder that the unfinished run was given")
     if out.exists() and resume:
-        raise DataError(f"{out} is finished: there is nothing to resume")
+        raise InputError(f"{out} is finished: there is nothing to resume")
     if out.exists():
-        raise DataError(f"{out} exists: name another folder with --out, or remove it")
+        raise InputError(f"{out} exists: name another folder with --out, or remove it")
     partial = out.with_name(f"{out.name}.partial")
     begun = (partial / "config.json").is_file()
     if resume and not begun:
-        raise DataError(f"there is no unfinished run {partial} to resume")
+        raise InputError(f"there is no unfinished run {partial} to resume")
     if begun and not resume:
-        raise DataError(f"{partial} holds an unfinished run: go on with it by --resume, or remove it")
+        with claim(partial):  # where another process is in it, that is what is said
+            raise InputError(f"{partial} holds an unfinished run: go on with it by --resume, or remove it")
     return partial
 
 # %% ../nbs/17_run.ipynb #7e477773
@@ -185,7 +181,7 @@ def read_run(
         config = MODELS[described["model"]].config(**described["training"])
         return WrittenRun(described["data"], described["faces"], config)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} does not describe a run: name a folder that fkp_run made") from error
+        raise InputError(f"{path} does not describe a run: name a folder that fkp_run made") from error
 
 # %% ../nbs/17_run.ipynb #34ed55b6
 def begin_run(
@@ -200,14 +196,14 @@ def begin_run(
     described = describe_run(faces, config, data)
     if not resume:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.partial").write_text(json.dumps(described, indent=2), encoding="utf-8")
-        (folder / "config.partial").replace(folder / "config.json")
+        with whole_file(folder / "config.json") as temporary:
+            temporary.write_text(json.dumps(described, indent=2), encoding="utf-8")
         return folder
     written = read_run(folder)
     if written.faces != described["faces"]:
-        raise DataError(f"{folder} was begun with other faces: resume it with its own")
+        raise InputError(f"{folder} was begun with other faces: resume it with its own")
     if written.config != config:
-        raise DataError(f"{folder} was begun with other settings: {written.config}")
+        raise InputError(f"{folder} was begun with other settings: {written.config}")
     return folder
 
 # %% ../nbs/17_run.ipynb #7c61ea59
@@ -227,22 +223,23 @@ def write_results(
     folder: Path,  # where to write
 ) -> dict:  # the figures that `metrics.json` holds
     "Measure a trained network beside the mean positions, draw its answers, and write a submission."
-    learnt, judged = protocol_rows(faces, 0)
+    learnt, judged = split_rows(faces, 0)
     judged = judged[clean_rows(faces)[judged]]
     means = np.nanmean(faces.train_keypoints[learnt], axis=0)
-    labels, source = faces.train_keypoints[judged], label_sources(faces.train_keypoints)[judged]
+    labels, source = faces.train_keypoints[judged], label_annotators(faces.train_keypoints)[judged]
     measured = {"fold 0": (labels, answer(faces.train_images[judged], source), source)}
-    asked = test_sources(faces.lookup_data, len(faces.test_images))
+    asked = test_annotators(faces.lookup_data, len(faces.test_images))
     predictions = answer(faces.test_images, asked)
     if faces.test_keypoints is not None:
         measured["test"] = faces.test_keypoints, predictions, asked
     metrics = {}
     for name, (labels, answers, source) in measured.items():
-        metrics[name] = evaluate(labels, answers, source)
-        metrics[f"{name}, column means"] = evaluate(labels, np.broadcast_to(means, answers.shape), source)
+        metrics[name] = summarize(labels, answers, source)
+        metrics[f"{name}, column means"] = summarize(labels, np.broadcast_to(means, answers.shape), source)
     draw_predictions(faces, predictions).savefig(folder / "predictions.png")
     write_submission(predictions, faces.lookup_data, faces.sample_submission, folder / "submission.csv")
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+    with whole_file(folder / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2), encoding="utf-8")
     return metrics
 
 # %% ../nbs/17_run.ipynb #bf73cc93
@@ -255,11 +252,13 @@ def run(
 ) -> dict:  # the figures that `metrics.json` holds
     "From faces to a submission, in one folder."
     config = config or LearningConfig()
-    folder = begin_run(faces, out, config, data, resume)
-    model = MODELS[model_of(config)]
-    history = model.train(faces, folder, config)
-    model.plot(history).savefig(folder / "training.png")
-    metrics = write_results(faces, model.load(folder), folder)
+    folder, model = partial_folder(out, resume), MODELS[model_of(config)]
+    folder.mkdir(parents=True, exist_ok=True)
+    with claim(folder):
+        begin_run(faces, out, config, data, resume)
+        history = model.train(faces, folder, config)
+        model.plot(history).savefig(folder / "training.png")
+        metrics = write_results(faces, model.load(folder), folder)
     folder.rename(out)
     return metrics
 
@@ -290,9 +289,9 @@ def _resume(
     out: str | None,  # the run's folder
     asked: dict,  # the model and the settings that are asked for; `None` where one is not
 ) -> WrittenRun:  # what was written down for it
-    "What an unfinished run goes on with; raises `DataError` where something else is asked for."
+    "What an unfinished run goes on with; raises `InputError` where something else is asked for."
     if out is None:
-        raise DataError("--resume needs --out, the folder that the unfinished run was given")
+        raise InputError("--resume needs --out, the folder that the unfinished run was given")
     written = read_run(partial_folder(out, resume=True))
     begun = {"model": model_of(written.config), **asdict(written.config)}
     for name, value in asked.items():
@@ -300,7 +299,7 @@ def _resume(
             begun_so = (
                 "without mixed_precision" if name == "dtype_policy" else f"with {name} {begun[name]}, not {value}"
             )
-            raise DataError(f"{out} was begun {begun_so}: leave that option out")
+            raise InputError(f"{out} was begun {begun_so}: leave that option out")
     return written
 
 # %% ../nbs/17_run.ipynb #046a765b
@@ -308,10 +307,10 @@ def _configure(
     asked: dict,  # the model and the settings that are asked for; `None` where one is not
     on_sample: bool,  # whether there is nothing but the sample to train on
 ) -> LearningConfig | TrainingConfig:  # the settings
-    "The settings of a new run; raises `DataError` where a model is unknown or a setting wrong."
+    "The settings of a new run; raises `InputError` where a model is unknown or a setting wrong."
     name = asked["model"] or "simcc"
     if name not in MODELS:
-        raise DataError(f"no model '{name}': there are {' and '.join(MODELS)}")
+        raise InputError(f"no model '{name}': there are {' and '.join(MODELS)}")
     given = {key: value for key, value in asked.items() if key != "model" and value is not None}
     defaults = {"dtype_policy": "float32", **(MODELS[name].on_sample if on_sample else {})}
     return MODELS[name].config(**{**defaults, **given})
@@ -344,7 +343,7 @@ def start_run(
     try:
         return _summary(out, run(faces, out, config, folder, resume))
     except KeyboardInterrupt:
-        if not Path(f"{out}.partial").is_dir():  # nothing had begun
+        if not Path(f"{out}.partial", "config.json").is_file():  # nothing had begun
             raise
         raise KeyboardInterrupt(f"fkp_run --resume --out {shlex.quote(out)} goes on with it") from None
 
@@ -357,11 +356,11 @@ def submit_run(
     "Write a submission with the model of a finished run."
     folder = Path(run)
     if not folder.is_dir():
-        raise DataError(f"no run folder {folder}: name one that fkp_run made")
+        raise InputError(f"no run folder {folder}: name one that fkp_run made")
     written = read_run(folder)
     faces = _load_again(written.data, data)
     if describe_faces(faces) != written.faces and None in (data, out):
-        raise DataError(f"these are not the faces of {folder}: name others with --data, and the file with --out")
+        raise InputError(f"these are not the faces of {folder}: name others with --data, and the file with --out")
     answer = MODELS[model_of(written.config)].load(folder)
-    predictions = answer(faces.test_images, test_sources(faces.lookup_data, len(faces.test_images)))
+    predictions = answer(faces.test_images, test_annotators(faces.lookup_data, len(faces.test_images)))
     return write_submission(predictions, faces.lookup_data, faces.sample_submission, out or folder / "submission.csv")

