@@ -5,6 +5,7 @@ import json
 import sys
 from configparser import ConfigParser
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 SETUP = """#| hide
@@ -27,7 +28,7 @@ def with_colab(notebook: dict, name: str, folder: str, settings: dict[str, str])
     kept = [cell for cell in notebook["cells"] if cell["id"] not in wanted]
     lines = {key: text.splitlines(keepends=True) for key, text in wanted.items()}
     link = {"cell_type": "markdown", "id": "colab-link", "metadata": {}, "source": lines["colab-link"]}
-    setup = {"cell_type": "code", "id": "colab-setup", "metadata": {}, "source": lines["colab-setup"]}
+    setup: dict[str, Any] = {"cell_type": "code", "id": "colab-setup", "metadata": {}, "source": lines["colab-setup"]}
     setup |= {"execution_count": None, "outputs": []}
     return {**notebook, "cells": [*kept[:1], link, setup, *kept[1:]]}
 

@@ -29,13 +29,13 @@ import numpy as np
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from fkp_nb.confidence import BELL_WIDTH, FACE_SIZE, SUREST, TOLERANCE
-from fkp_nb.data import PREDICTION_COLOR
+from fkp_nb.confidence import SUREST, TOLERANCE
+from fkp_nb.core import IMAGE_SIZE, PREDICTION_COLOR, TARGET_SIGMA, WEIGHTS
+from fkp_nb.data import make_sample
 from fkp_nb.detection import detect_faces, face_frame
 from fkp_nb.files import COLUMNS
-from fkp_nb.inference import WEIGHTS, predict
+from fkp_nb.inference import predict
 from fkp_nb.photo import MIN_SIDE, Frame, cut_faces, read_photo, whole_frame
-from fkp_nb.sample import make_sample
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNTIME = "onnxruntime-web@1.30.0"
@@ -95,7 +95,7 @@ def write_samples(target: Path) -> list[dict[str, Any]]:
     photo = read_photo(portrait)
     samples = [(portrait.name, "Grace Hopper", face_frame(detect_faces(photo)[0]))]
     drawn = make_sample(10, 20).test_images
-    for title, image in (("a drawn face", drawn[6]), ("a drawn face with glasses", drawn[18])):
+    for title, image in (("a drawn face", drawn[6]), ("a drawn face with glasses", drawn[19])):
         name = title.replace(" ", "-") + ".png"
         Image.fromarray(image).save(target / name)
         samples.append((name, title, whole_frame(image)))
@@ -119,9 +119,9 @@ def complete(folder: Path) -> Path:
     numbers = {
         "names": card["names"],
         "mirrored": card["mirrored"],
-        "face_size": FACE_SIZE,
+        "face_size": IMAGE_SIZE,
         "min_side": MIN_SIDE,
-        "bell_width": BELL_WIDTH,
+        "target_sigma": TARGET_SIGMA,
         "surest": SUREST,
         "tolerance": TOLERANCE,
         "mark_color": PREDICTION_COLOR,
@@ -181,7 +181,7 @@ class Visit:
         self.tab.set_default_timeout(WAIT)
         self.complaints: list[str] = []
         self.requests: list[str] = []
-        self.tab.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        self.tab.on("console", lambda said: self.complaints.extend([said.text] if said.type == "error" else []))
         self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.tab.context.on("request", lambda request: self.requests.append(request.url))
         self.tab.goto(f"{address}/live.html")
@@ -253,7 +253,7 @@ def compare(name: str, visit: Visit, photo: Any, left: float, top: float, side: 
     assert not visit.alert(), visit.alert()
     (face,) = predict(photo, [Frame(left - 0.5, top - 0.5, side)], runtime="onnx").faces
     expected = np.column_stack([face.keypoints, face.error, face.confidence])
-    apart = np.abs(visit.keypoints() - expected) * [*[FACE_SIZE / side] * 3, 1]
+    apart = np.abs(visit.keypoints() - expected) * [*[IMAGE_SIZE / side] * 3, 1]
     print(f"{name}: {apart[:, :3].max():.3f} px from Python at most, confidence {apart[:, 3].max():.3f}")
     assert apart[:, :3].max() < CLOSE and apart[:, 3].max() < 0.02
 
@@ -273,7 +273,7 @@ def test_cut(visit: Visit, live: Path) -> None:
     squares = [(3, 5, 96), (0, 0, 40.5), (10.25, 20.5, 16), (31.3, 7.7, 191.4), (0, 40, 1650), (100.5, 0, 700)]
     (live.parent / "random.png").write_bytes(as_file(Image.fromarray(photo)))
     named = [dict(zip(("left", "top", "side"), square, strict=True)) for square in squares]
-    cut = visit.tab.evaluate(script, ["random.png", named, FACE_SIZE])
+    cut = visit.tab.evaluate(script, ["random.png", named, IMAGE_SIZE])
     expected = cut_faces(photo, [Frame(left - 0.5, top - 0.5, side) for left, top, side in squares])
     apart = np.abs(np.array(cut).reshape(expected.shape) - expected.astype(int)).max(axis=(1, 2))
     assert apart.max() <= 1, f"the page cuts faces {apart} grey levels off"

@@ -20,11 +20,13 @@ FORBIDDEN = {
 def has_result(source: str) -> bool:
     """Tell whether a cell can end in a result; a cell of magics may."""
     try:
-        *_, last = ast.parse(source).body or [None]
+        body = ast.parse(source).body
     except SyntaxError:
         return True
-    call = isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) and getattr(last.value.func, "id", "")
-    return isinstance(last, ast.Expr) and call not in ("print", "test_eq", "test_close", "test_fail")
+    if not body or not isinstance(body[-1], ast.Expr):
+        return False
+    function = body[-1].value.func if isinstance(body[-1].value, ast.Call) else None
+    return getattr(function, "id", "") not in ("print", "test_eq", "test_close", "test_fail")
 
 
 def faults_of(cell: dict) -> list[str]:

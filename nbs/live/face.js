@@ -62,7 +62,7 @@ export function readLooks(keypoints, variance, card) {
     const y = [keypoints[plain + 1], keypoints[mirror + 1]];
     const width = (variance[plain] + variance[plain + 1] + variance[mirror] + variance[mirror + 1]) / 2;
     const apart = ((x[0] - x[1]) / 2) ** 2 + ((y[0] - y[1]) / 2) ** 2;
-    const doubt = Math.max(0, width + apart - 2 * card.bell_width ** 2);
+    const doubt = Math.max(0, width + apart - 2 * card.target_sigma ** 2);
     const error = Math.sqrt(doubt + card.surest ** 2);
     const confidence = 1 - Math.exp(-((card.tolerance / error) ** 2));
     return { name, x: (x[0] + x[1]) / 2, y: (y[0] + y[1]) / 2, error, confidence };
