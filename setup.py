@@ -35,7 +35,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["fkp_nb", "fkp_nb.*"]),
-    package_data={"fkp_nb": ["py.typed", "tables/*", "weights/*"]},
+    package_data={"fkp_nb": ["py.typed", "detector/*", "tables/*", "weights/*"]},
     python_requires=f">={settings['min_python']}",
     install_requires=settings["requirements"].split(),
     extras_require={

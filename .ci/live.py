@@ -29,13 +29,11 @@ import numpy as np
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from fkp_nb.confidence import SUREST, TOLERANCE
 from fkp_nb.core import IMAGE_SIZE, PREDICTION_COLOR, TARGET_SIGMA, WEIGHTS
 from fkp_nb.data import make_sample
-from fkp_nb.detection import detect_faces, face_frame
-from fkp_nb.files import COLUMNS
-from fkp_nb.inference import predict
-from fkp_nb.photo import MIN_SIDE, Frame, cut_faces, read_photo, whole_frame
+from fkp_nb.detection import detect_faces
+from fkp_nb.inference import COLUMNS, MIN_ERROR, TOLERANCE, KeypointModel, predict
+from fkp_nb.photo import MIN_SIDE, FaceCrop, cut_faces, read_photo
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNTIME = "onnxruntime-web@1.30.0"
@@ -93,12 +91,12 @@ def write_samples(target: Path) -> list[dict[str, Any]]:
     portrait = Path(get_sample_data("grace_hopper.jpg", asfileobj=False))
     shutil.copy(portrait, target)
     photo = read_photo(portrait)
-    samples = [(portrait.name, "Grace Hopper", face_frame(detect_faces(photo)[0]))]
+    samples = [(portrait.name, "Grace Hopper", detect_faces(photo)[0].crop)]
     drawn = make_sample(10, 20).test_images
     for title, image in (("a drawn face", drawn[6]), ("a drawn face with glasses", drawn[19])):
         name = title.replace(" ", "-") + ".png"
         Image.fromarray(image).save(target / name)
-        samples.append((name, title, whole_frame(image)))
+        samples.append((name, title, FaceCrop.whole(image)))
     return [
         # the page counts from the photo's edges
         {"file": name, "title": title, "square": {"left": f.left + 0.5, "top": f.top + 0.5, "side": f.side}}
@@ -122,7 +120,7 @@ def complete(folder: Path) -> Path:
         "face_size": IMAGE_SIZE,
         "min_side": MIN_SIDE,
         "target_sigma": TARGET_SIGMA,
-        "surest": SUREST,
+        "surest": MIN_ERROR,
         "tolerance": TOLERANCE,
         "mark_color": PREDICTION_COLOR,
         "megabytes": round(size / 1e6),
@@ -251,7 +249,7 @@ def turned_portrait() -> bytes:
 def compare(name: str, visit: Visit, photo: Any, left: float, top: float, side: float) -> None:
     """Hold the page's table against Python's answer for a square, counted from the photo's edges."""
     assert not visit.alert(), visit.alert()
-    (face,) = predict(photo, [Frame(left - 0.5, top - 0.5, side)], runtime="onnx").faces
+    (face,) = predict(photo, [FaceCrop(left - 0.5, top - 0.5, side)], KeypointModel.load(runtime="onnx")).faces
     expected = np.column_stack([face.keypoints, face.error, face.confidence])
     apart = np.abs(visit.keypoints() - expected) * [*[IMAGE_SIZE / side] * 3, 1]
     print(f"{name}: {apart[:, :3].max():.3f} px from Python at most, confidence {apart[:, 3].max():.3f}")
@@ -274,7 +272,7 @@ def test_cut(visit: Visit, live: Path) -> None:
     (live.parent / "random.png").write_bytes(as_file(Image.fromarray(photo)))
     named = [dict(zip(("left", "top", "side"), square, strict=True)) for square in squares]
     cut = visit.tab.evaluate(script, ["random.png", named, IMAGE_SIZE])
-    expected = cut_faces(photo, [Frame(left - 0.5, top - 0.5, side) for left, top, side in squares])
+    expected = cut_faces(photo, [FaceCrop(left - 0.5, top - 0.5, side) for left, top, side in squares])
     apart = np.abs(np.array(cut).reshape(expected.shape) - expected.astype(int)).max(axis=(1, 2))
     assert apart.max() <= 1, f"the page cuts faces {apart} grey levels off"
     print(f"cut faces: {apart.max()} grey levels from Python's at most")

@@ -90,7 +90,11 @@ def _umask() -> int:
 
 # %% ../nbs/00_core.ipynb #2abcf941
 WEIGHTS = Path(str(files("fkp_nb"))) / "weights"  # the folder of the package's network
-RUNTIMES = ("litert", "onnx", "keras")  # what can run it, the quickest to load first
+RUNTIMES = {  # what can run it, the quickest to load first: the package that it needs, and the file
+    "litert": ("ai_edge_litert", "network.tflite"),
+    "onnx": ("onnxruntime", "network.onnx"),
+    "keras": ("keras", "network.keras"),
+}
 
 # %% ../nbs/00_core.ipynb #1aec6af6
 LABEL_COLOR, PREDICTION_COLOR = "#0072b2", "#e69f00"

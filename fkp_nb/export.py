@@ -117,7 +117,7 @@ DEFAULT_PRECISIONS = {".onnx": "float16", ".tflite": "int8 weights"}  # the smal
 
 def export_network(
     path: str | Path,  # the file to write: .onnx for ONNX Runtime, .tflite for LiteRT
-    weights: str | Path | None = None,  # folder with a `network.keras`; `None`: the package's own
+    model: str | Path | None = None,  # folder with a `network.keras`; `None`: the package's own
     precision: str | None = None,  # one of ONNX_PRECISIONS or LITERT_PRECISIONS; `None`: as DEFAULT_PRECISIONS has it
 ) -> Path:  # the file
     "Write a network in the form that the file's name asks for."
@@ -127,4 +127,4 @@ def export_network(
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"{path} cannot be written: name a file in a folder that is there")
     export = export_onnx if path.suffix == ".onnx" else export_litert
-    return export(pretrained(weights).network, path, precision or DEFAULT_PRECISIONS[path.suffix])
+    return export(pretrained(model).network, path, precision or DEFAULT_PRECISIONS[path.suffix])

@@ -21,7 +21,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from .core import IMAGE_CENTER, IMAGE_SIZE, InputError, flip_indices, whole_file
 from .data import parse_images, parse_keypoints, read_table
 from .duplicates import near_duplicate_groups
-from .inference import Predictor
+from .inference import KeypointModel
 from .learning import LearningConfig, learn
 from .metrics import rmse, rmse_per_keypoint
 from .network import N_BINS, face_network
@@ -232,9 +232,9 @@ def _write_network(
     prints, earlier = picture_prints(faces.images), np.empty(0, np.uint64) if before is None else before
     card = {"names": faces.names, "mirrored": flip_indices(answered).tolist(), "source": "own labels", **about}
     save_pretrained(network, {"A": 0.0, "B": 0.0}, card, folder)
-    predictor = Predictor(folder, "keras")
-    habit = float(np.nanmedian(faces.keypoints[learnt, :, 0] - predictor.answer(faces.images[learnt])[0][..., 0]))
-    answers = predictor.answer(faces.images[judged])[0] + np.array([habit, 0], np.float32)
+    model = KeypointModel.load(folder, "keras")
+    habit = float(np.nanmedian(faces.keypoints[learnt, :, 0] - model.predict_crops(faces.images[learnt])[0][..., 0]))
+    answers = model.predict_crops(faces.images[judged])[0] + np.array([habit, 0], np.float32)
     means = np.nanmean(faces.keypoints[learnt], axis=0)
     held_out = measure_held_out(faces.keypoints[judged], answers, means, faces.names)
     held_out["seen before"] = None if before is None else int(np.isin(prints[judged], before).sum())
@@ -316,4 +316,4 @@ def describe_retrained(
     lines.append(
         f"the labels lie {abs(habit):.2f} px {side} of its answers in the median, which fkp_evaluate allows for"
     )
-    return "\n".join([*lines, f"in {out}: fkp_predict PHOTO --weights {out}"])
+    return "\n".join([*lines, f"in {out}: fkp_predict PHOTO --model {out}"])

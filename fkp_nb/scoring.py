@@ -5,7 +5,6 @@ __all__ = ['EYE_NAMES', 'answer_faces', 'keypoint_scores', 'score_network', 'plo
            'describe_seen', 'read_faces', 'measure_network']
 
 # %% ../nbs/28_scoring.ipynb #8cf1a9c4
-import copy
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .core import KEYPOINT_NAMES, LABEL_COLOR, PLOT_STYLE, PREDICTION_COLOR, InputError
+from .core import KEYPOINT_NAMES, LABEL_COLOR, PLOT_STYLE, PREDICTION_COLOR, InputError, whole_file
 from .data import load_competition
 from .eda import label_annotators
-from .files import check_output, write_text
-from .inference import Predictor
+from .inference import KeypointModel
 from fkp_nb.metrics import (
     normalized_mean_error,
     percentage_of_correct_keypoints,
@@ -34,37 +32,35 @@ from .pretrained import picture_prints, read_prints
 
 # %% ../nbs/28_scoring.ipynb #ad97a76a
 def _answer_by_source(
-    predictor: Predictor,  # with answers for each source
+    model: KeypointModel,  # with answers for each source
     images: NDArray[np.uint8],  # `(n, 96, 96)`, grey levels
     source: NDArray[np.str_],  # `(n,)`, "A" or "B"
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # `(n, 15, 2)` and `(n, 15)`, pixels
-    every = copy.copy(predictor)
-    every.names = tuple(map(str, range(N_SLOTS)))  # all answers, not the first fifteen alone
-    slots, stated = every.answer(images)
+    slots, stated = model.outputs(images)
     doubled = np.repeat(stated[..., None], 2, axis=2)
-    keypoints = from_slots(slots, source, predictor.card["offsets"])
+    keypoints = from_slots(slots, source, model.card["offsets"])
     return keypoints, from_slots(doubled, source, {"A": 0.0, "B": 0.0})[..., 0]
 
 
 def answer_faces(
     faces: LabelledFaces,  # with labels
-    predictor: Predictor,  # a network
+    model: KeypointModel,  # a network
     source: NDArray[np.str_] | None = None,  # `(n,)`, "A" or "B", for the competition's faces
 ) -> tuple[LabelledFaces, NDArray[np.float32], NDArray[np.float32]]:  # what it knows, `(n, k, 2)` and `(n, k)`, pixels
     "The labels that a network knows by name, its answers, and the errors that it expects of them."
-    names = tuple(name for name in faces.names if name in predictor.names)
+    names = tuple(name for name in faces.names if name in model.names)
     if not names:
-        raise InputError(f"the network knows none of {', '.join(faces.names)}: it knows {', '.join(predictor.names)}")
+        raise InputError(f"the network knows none of {', '.join(faces.names)}: it knows {', '.join(model.names)}")
     labels = faces.keypoints[:, [faces.names.index(name) for name in names]]
     if np.isnan(labels).all():
         raise InputError(f"no face has a label of {', '.join(names)}: there is nothing to measure")
-    if source is not None and predictor.names == KEYPOINT_NAMES and len(predictor.mirrored) == N_SLOTS:
-        answers, stated = _answer_by_source(predictor, faces.images, source)
+    if source is not None and model.names == KEYPOINT_NAMES and len(model.flip) == N_SLOTS:
+        answers, stated = _answer_by_source(model, faces.images, source)
     else:
-        answers, stated = predictor.answer(faces.images)
-        if predictor.card.get("source") == "own labels":
-            answers = answers + np.array([predictor.card["offsets"]["A"], 0], np.float32)
-    places = [predictor.names.index(name) for name in names]
+        answers, stated = model.predict_crops(faces.images)
+        if model.card.get("source") == "own labels":
+            answers = answers + np.array([model.card["offsets"]["A"], 0], np.float32)
+    places = [model.names.index(name) for name in names]
     return LabelledFaces(faces.images, labels, names), answers[:, places], stated[:, places]
 
 # %% ../nbs/28_scoring.ipynb #28e2eb37
@@ -91,11 +87,11 @@ def keypoint_scores(
 # %% ../nbs/28_scoring.ipynb #67d08562
 def score_network(
     faces: LabelledFaces,  # with labels
-    predictor: Predictor,  # a network
+    model: KeypointModel,  # a network
     source: NDArray[np.str_] | None = None,  # `(n,)`, "A" or "B", for the competition's faces
 ) -> pd.DataFrame:  # one row a keypoint, and one for all; pixels
     "How far off a network is on labelled faces, keypoint by keypoint."
-    return keypoint_scores(*answer_faces(faces, predictor, source))
+    return keypoint_scores(*answer_faces(faces, model, source))
 
 # %% ../nbs/28_scoring.ipynb #765007cc
 def plot_scores(
@@ -188,16 +184,14 @@ def measure_network(
     json: str | Path | None = None,  # a file to write the figures to
 ) -> str:  # the figures, and what there is to say of them
     "Measure a network on labelled faces."
-    if json is not None:
-        if Path(json).suffix.lower() != ".json":
-            raise InputError(f"{json} should end in .json")
-        check_output(json)
-    predictor = Predictor(weights, runtime)
+    if json is not None and (Path(json).suffix.lower() != ".json" or not Path(json).parent.is_dir()):
+        raise InputError(f"{json} should end in .json, in a folder that exists")
+    model = KeypointModel.load(weights, runtime)
     faces, source = read_faces(labels)
     seen = seen_faces(faces.images, weights)
-    known, answers, stated = answer_faces(faces, predictor, source)
+    known, answers, stated = answer_faces(faces, model, source)
     table, scores = keypoint_scores(known, answers, stated), face_scores(known, answers, source)
-    notes = [describe_seen(seen, predictor.card)]
+    notes = [describe_seen(seen, model.card)]
     if seen is not None and seen.any() and not np.isnan(known.keypoints[~seen]).all():
         scores["RMSE on faces not learnt from"] = round(rmse(known.keypoints[~seen], answers[~seen]), 4)
     unknown = [name for name in faces.names if name not in known.names]
@@ -207,5 +201,6 @@ def measure_network(
         keypoints = table.astype(object).where(table.notna(), None).to_dict("index")
         figures = {"faces": len(faces.images), "scores": scores, "keypoints": keypoints}
         figures["learnt from"] = None if seen is None else int(seen.sum())
-        write_text(dumps(figures, indent=1) + "\n", Path(json))
+        with whole_file(json) as temporary:
+            temporary.write_text(dumps(figures, indent=1) + "\n", encoding="utf-8")
     return _report(table, scores, [note for note in notes if note])
