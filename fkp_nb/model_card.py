@@ -50,7 +50,7 @@ def face_properties(
 def slice_errors(
     keypoints: NDArray[np.floating],  # labels, `(n, 15, 2)`, pixels, NaN where there is none
     predictions: NDArray[np.floating],  # `(n, 15, 2)`, pixels
-    stated: NDArray[np.floating],  # `(n, 15)`, pixels, as expected_error gives it
+    stated: NDArray[np.floating],  # `(n, 15)`, pixels, as predicted_error gives it
     slices: Mapping[tuple[str, str], NDArray[np.bool_]],  # by theme and name, `(n,)`, whether a face belongs there
     groups: NDArray[np.integer],  # `(n,)`, the same number for pictures that are drawn together
     draws: int = 1000,  # how often they are
