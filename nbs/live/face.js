@@ -1,5 +1,5 @@
 // From a photo to a face, and from the network's answers to keypoints, as fkp_nb.photo, fkp_nb.confidence and
-// fkp_nb.inference do it. .ci/live.py holds each of these functions against Python's.
+// fkp_nb.inference do it. tests/test_live_page.py holds each of these functions against Python's.
 
 // Grey levels of RGBA pixels, with Pillow's weights.
 export function toGrey(rgba) {
