@@ -1,5 +1,5 @@
 // From a photo to a face, and from the network's outputs to keypoints, as fkp_nb.photo and fkp_nb.inference do it.
-// .ci/live.py holds each of these functions against Python's.
+// tests/test_live_page.py holds each of these functions against Python's.
 
 // Grey levels of RGBA pixels, with Pillow's weights.
 export function toGrey(rgba) {

@@ -1,5 +1,5 @@
 // The live page: takes a photo, lets the visitor set a square about the face, and shows the keypoints that the network finds in it.
-// Everything happens in the browser. .ci/live.py puts the network, ONNX Runtime and the sample faces beside this file, and tests the page.
+// Everything happens in the browser. live.ipynb puts the network, ONNX Runtime and the faces to try beside this file; tests/test_live_page.py tests the page.
 import { cutFace, readLooks, toGrey, toPhoto, twoLooks } from "./face.js";
 
 const MOST_PIXELS = 16e6; // more, and some browsers refuse the canvas: the photo is kept smaller then
