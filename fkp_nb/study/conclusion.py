@@ -34,12 +34,13 @@ class Training:
 
 TRAININGS = {
     "original-seed-0": Training(fold=None, config=TrainingConfig()),
-    "original-seed-0-bfloat16": Training(fold=None),
     "original-seed-1": Training(fold=None, config=TrainingConfig(seed=1, dtype_policy="mixed_bfloat16")),
     "fold-0-mean": Training(),
     "fold-0-mean-seed-1": Training(config=TrainingConfig(seed=1, dtype_policy="mixed_bfloat16")),
     "fold-0-median": Training("median"),
     "fold-0-complete": Training("complete"),
+    "fold-0-complete-seed-1": Training("complete", config=TrainingConfig(seed=1, dtype_policy="mixed_bfloat16")),
+    "fold-0-complete-float32": Training("complete", config=TrainingConfig()),
     "fold-0-reduced": Training("reduced"),
 }
 REDUCED = tuple(KEYPOINT_NAMES.index(name) for name in ANNOTATOR_B_KEYPOINTS)  # the four keypoints of both annotators
