@@ -30,7 +30,7 @@ setup(
         "Intended Audience :: Developers",
         "Intended Audience :: Science/Research",
         "Natural Language :: English",
-        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)),
         "Topic :: Scientific/Engineering :: Image Recognition",
         "Typing :: Typed",
     ],
@@ -40,7 +40,7 @@ setup(
     install_requires=settings["requirements"].split(),
     extras_require={
         extra: settings[f"{extra}_requirements"].split()
-        for extra in ("dev", "kaggle", "detect", "onnx", "litert", "export")
+        for extra in ("tensorflow", "jax", "onnx", "export", "kaggle", "dev")
     },
     entry_points={
         "console_scripts": [line.strip() for line in settings["console_scripts"].splitlines()],

@@ -14,7 +14,6 @@ from nbconvert import MarkdownExporter
 from nbconvert.writers import FilesWriter
 from nbdev.config import get_config
 from nbdev.processors import FilterDefaults
-from nbformat import NotebookNode
 
 HEAD = """<!-- Made from nbs/index.ipynb by .ci/readme.py: edit the notebook, then run that. -->
 
@@ -40,38 +39,27 @@ def pipe_table(html: str) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def follow_directives(notebook: NotebookNode) -> None:
-    """Do what the directives of the code cells tell Quarto to do, and name the pictures."""
-    pictures = 0
-    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
-        options = dict(re.findall(r"^#\| *([\w-]+): *\"?(.*?)\"? *$", cell.source, re.MULTILINE))
-        cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.MULTILINE)
-        cell.metadata.caption = options.get("fig-alt") or options.get("fig-cap", "")
-        cell.metadata.transient = {"remove_source": options.get("echo") == "false" or not cell.source}
-        cell.outputs = [] if options.get("output") == "false" else cell.outputs
-        for output in cell.outputs:
-            if "image/png" in output.get("data", {}):
-                output.metadata.filename = f"figure-{(pictures := pictures + 1)}"
+processed = read_nb("nbs/index.ipynb")
+FilterDefaults()(processed)
+notebook = nbformat.reads(json.dumps(nb2dict(processed)), as_version=4)
+notebook.metadata.language_info = {"name": "python"}
+front, _, *notebook.cells = notebook.cells  # the second is nbdev's note that it was here
+pictures = 0
+for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):  # do what Quarto does with its directives
+    options = dict(re.findall(r"^#\| *([\w-]+): *\"?(.*?)\"? *$", cell.source, re.MULTILINE))
+    cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.MULTILINE)
+    cell.metadata.caption = options.get("fig-alt") or options.get("fig-cap", "")
+    cell.metadata.transient = {"remove_source": options.get("echo") == "false" or not cell.source}
+    cell.outputs = [] if options.get("output") == "false" else cell.outputs
+    for output in cell.outputs:
+        if "image/png" in output.get("data", {}):
+            output.metadata.filename = f"figure-{(pictures := pictures + 1)}"
 
-
-def main() -> None:
-    """Write the README of the project in the working directory."""
-    processed = read_nb("nbs/index.ipynb")
-    FilterDefaults()(processed)
-    notebook = nbformat.reads(json.dumps(nb2dict(processed)), as_version=4)
-    front, _, *notebook.cells = notebook.cells  # the second is nbdev's note that it was here
-    notebook.metadata.language_info = {"name": "python"}
-    follow_directives(notebook)
-    exporter = MarkdownExporter(extra_loaders=[DictLoader({"readme": TEMPLATE})], template_file="readme")
-    exporter.register_filter("pipe_table", pipe_table)
-    body, resources = exporter.from_notebook_node(notebook, {"output_files_dir": "README_files"})
-    body = re.sub(r"\n( *\n)+", "\n\n", HEAD.format(**yaml.safe_load(front.source.strip("-\n"))) + body.lstrip())
-    site = get_config().doc_host + get_config().doc_baseurl
-    chapter = r"\]\((?!https?:)([\w/]*/)?(?:\d+\w*?_)?(\w+)\.ipynb(#[\w.-]+)?\)"  # published without its number
-    body = re.sub(chapter, rf"]({site}/\1\2.html\3)", body)
-    shutil.rmtree("README_files", ignore_errors=True)
-    FilesWriter(build_directory=".").write(body, resources, "README")
-
-
-if __name__ == "__main__":
-    main()
+exporter = MarkdownExporter(extra_loaders=[DictLoader({"readme": TEMPLATE})], template_file="readme")
+exporter.register_filter("pipe_table", pipe_table)
+body, resources = exporter.from_notebook_node(notebook, {"output_files_dir": "README_files"})
+body = re.sub(r"\n( *\n)+", "\n\n", HEAD.format(**yaml.safe_load(front.source.strip("-\n"))) + body.lstrip())
+chapter = r"\]\((?!https?:)([\w/]*/)?(?:\d+\w*?_)?(\w+)\.ipynb(#[\w.-]+)?\)"  # published without its number
+body = re.sub(chapter, rf"]({get_config().doc_host}{get_config().doc_baseurl}/\1\2.html\3)", body)
+shutil.rmtree("README_files", ignore_errors=True)
+FilesWriter(build_directory=".").write(body, resources, "README")
