@@ -17,7 +17,7 @@ from .core import IMAGE_CENTER, IMAGE_SIZE, KEYPOINT_NAMES
 # %% ../nbs/11_augmentation.ipynb #0050d401
 def label_offset(
     keypoints: NDArray[np.floating],  # `(n, 15, 2)`, pixels, NaN where there is no label
-) -> float:  # pixels; how far right of the true spot a source puts its labels
+) -> float:  # pixels; how far right of the true spot an annotator puts labels
     "How far the labels of many faces lie right of the middle, over the eyes, the nose and the lip."
     x = keypoints[..., 0]
     left, right, nose, lip = (
@@ -103,27 +103,27 @@ class Augmentation(keras.layers.Layer):
 
     def __init__(
         self,
-        mirrored: tuple[int, ...],  # the order of the keypoints in a mirrored face, as flip_indices gives it
-        far: float = 0.1,  # the share of the faces that are thrown far
+        flip_order: tuple[int, ...],  # the order of the keypoints in a flipped face, as flip_indices gives it
+        extreme: float = 0.1,  # share of the faces that get extreme scale and shift
         seed: int = 0,  # of all chances
         **kwargs: Any,  # Keras' own
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
-        self.mirrored, self.far, self.seed = tuple(int(i) for i in mirrored), far, seed
+        self.flip_order, self.extreme, self.seed = tuple(int(i) for i in flip_order), extreme, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def random_transform(self, count: Any) -> tuple[Any, Any, Any]:  # mirrored or not, the matrix, the shift
         "Draw one transformation for each face."
 
-        def normal(near: float, far: float) -> Any:
+        def normal(usual: float, extreme: float) -> Any:
             drawn = keras.random.normal((count,), seed=self.seed_generator)
-            return drawn * ops.where(thrown, float(far), float(near))
+            return drawn * ops.where(is_extreme, float(extreme), float(usual))
 
-        thrown = keras.random.uniform((count,), seed=self.seed_generator) < self.far
+        is_extreme = keras.random.uniform((count,), seed=self.seed_generator) < self.extreme
         mirrored = keras.random.uniform((count,), seed=self.seed_generator) < 0.5
         enlarged = ops.where(
-            thrown, keras.random.uniform((count,), -0.7, 0.55, seed=self.seed_generator), normal(0.12, 0.0)
-        )  # logarithms of the scale: a far one lies between a half and 1.7
+            is_extreme, keras.random.uniform((count,), -0.7, 0.55, seed=self.seed_generator), normal(0.12, 0.0)
+        )  # logarithms of the scale: an extreme one lies between a half and 1.7
         stretched = normal(0.04, 0.04)
         scale_x = ops.where(mirrored, -1.0, 1.0) * ops.exp(enlarged + stretched)
         matrix = transform_matrix(scale_x, ops.exp(enlarged - stretched), normal(10, 25) * (math.pi / 180))
@@ -147,10 +147,10 @@ class Augmentation(keras.layers.Layer):
         )
         keypoints = transform_keypoints(keypoints, matrix, shift)
         exchanged = ops.reshape(mirrored, (-1, 1))
-        labelled = ops.where(exchanged, ops.take(labelled, self.mirrored, axis=1), labelled)
-        keypoints = ops.where(exchanged[..., None], ops.take(keypoints, self.mirrored, axis=1), keypoints)
+        labelled = ops.where(exchanged, ops.take(labelled, self.flip_order, axis=1), labelled)
+        keypoints = ops.where(exchanged[..., None], ops.take(keypoints, self.flip_order, axis=1), keypoints)
         near = ops.all((keypoints > -14) & (keypoints < IMAGE_SIZE + 14), axis=-1)
         return change_light(images, self.seed_generator), keypoints, labelled * ops.cast(near, "float32")
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "mirrored": self.mirrored, "far": self.far, "seed": self.seed}
+        return {**super().get_config(), "flip_order": self.flip_order, "extreme": self.extreme, "seed": self.seed}

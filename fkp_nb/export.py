@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from .core import InputError, whole_file
-from .pretrained import pretrained, readout_model
+from .pretrained import decoded_model, load_pretrained
 
 # %% ../nbs/23_export.ipynb #c3388c08
 ONNX_PRECISIONS = ("float32", "float16")  # of the stored weights
@@ -67,7 +67,7 @@ def export_onnx(
     with whole_file(path) as temporary:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # Keras' own, about NumPy
-            readout_model(network).export(temporary, format="onnx", input_signature=signature, verbose=False)
+            decoded_model(network).export(temporary, format="onnx", input_signature=signature, verbose=False)
         model = onnx.load(temporary)
         for value in (*model.graph.input, *model.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -104,7 +104,7 @@ def export_litert(
     signature = [keras.InputSpec(shape=(1, 96, 96, 1), dtype="float32", name=IMAGE)]
     try:
         with whole_file(path) as temporary:
-            readout_model(network).export(
+            decoded_model(network).export(
                 temporary, format="litert", input_signature=signature, verbose=False, **options
             )
     finally:
@@ -127,4 +127,4 @@ def export_network(
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"{path} cannot be written: name a file in a folder that is there")
     export = export_onnx if path.suffix == ".onnx" else export_litert
-    return export(pretrained(model).network, path, precision or DEFAULT_PRECISIONS[path.suffix])
+    return export(load_pretrained(model).network, path, precision or DEFAULT_PRECISIONS[path.suffix])

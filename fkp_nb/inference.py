@@ -67,9 +67,9 @@ def _litert(path: Path) -> _Decoded:
 
 # %% ../nbs/22_inference.ipynb #e69be343
 def _keras(path: Path) -> _Decoded:
-    from fkp_nb.pretrained import pretrained, readout_model
+    from fkp_nb.pretrained import decoded_model, load_pretrained
 
-    model = readout_model(pretrained(path.parent).network)
+    model = decoded_model(load_pretrained(path.parent).network)
 
     def run(faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         output = model.predict_on_batch(faces[..., None].astype(np.float32))

@@ -28,7 +28,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from .core import LABEL_COLOR, PLOT_STYLE, PREDICTION_COLOR, InputError, whole_file
-from .model import load_model, save_model
+from .model import dtype_policy, load_model, save_model
 
 # %% ../nbs/07_training.ipynb #692dbd1f
 def check_settings(
@@ -387,12 +387,8 @@ def train(
     for faces in ((images, keypoints), validation):
         _check_faces(*faces)
     keras.utils.set_random_seed(config.seed)
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config.dtype_policy)
-    try:
+    with dtype_policy(config.dtype_policy):
         model = build()
-    finally:
-        keras.config.set_dtype_policy(policy)
     model.compile(keras.optimizers.Adam(config.learning_rate), loss="mse", metrics=["accuracy", KeypointRMSE()])
 
     def batches(images: NDArray, keypoints: NDArray, seed: int | None) -> Batches:
