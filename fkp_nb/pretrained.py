@@ -126,6 +126,14 @@ def load_pretrained(
     return PretrainedNetwork(network, offsets, card)
 
 # %% ../nbs/12_pretrained.ipynb #252573d5
+class _Decoder(keras.layers.Layer):  # a layer, so that an exported graph computes the bins itself
+    def call(self, logits: Any) -> dict[str, Any]:
+        keypoints = decode(logits)
+        probability = ops.softmax(logits, axis=-1)
+        variance = ops.sum(probability * ops.square(ops.expand_dims(keypoints, -1) - bin_centers()), axis=-1)
+        return {"keypoints": keypoints, "variance": variance}
+
+
 def decoded_model(
     network: keras.Model,  # grey levels `(b, 96, 96, 1)` to logits `(b, k, 2, 128)`
 ) -> keras.Model:  # the same to `keypoints` and `variance`, both `(b, k, 2)`, in pixels and pixels squared
@@ -133,7 +141,4 @@ def decoded_model(
     logits = network.output
     if logits.shape[-1] != N_BINS:
         raise InputError(f"the network has {logits.shape[-1]} outputs a coordinate, not {N_BINS} bins")
-    keypoints = decode(logits)
-    probability = ops.softmax(ops.cast(logits, "float32"), axis=-1)
-    variance = ops.sum(probability * ops.square(ops.expand_dims(keypoints, -1) - bin_centers()), axis=-1)
-    return keras.Model(network.input, {"keypoints": keypoints, "variance": variance}, name="decoded")
+    return keras.Model(network.input, _Decoder(dtype="float32")(logits), name="decoded")
