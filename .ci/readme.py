@@ -53,6 +53,7 @@ for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):  # do
     cell.outputs = [] if options.get("output") == "false" else cell.outputs
     for output in cell.outputs:
         if "image/png" in output.get("data", {}):
+            output.data.pop("image/jpeg", None)  # Pillow gives both
             output.metadata.filename = f"figure-{(pictures := pictures + 1)}"
 
 exporter = MarkdownExporter(extra_loaders=[DictLoader({"readme": TEMPLATE})], template_file="readme")
