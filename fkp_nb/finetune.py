@@ -216,10 +216,10 @@ FINETUNING = SimCCConfig(epochs=40, batch_size=16, learning_rate=1e-3, dtype_pol
 def _measure_held_out(
     labels: NDArray[np.floating],  # `(m, k, 2)`, pixels, of the faces held out
     predictions: NDArray[np.floating],  # `(m, k, 2)`, pixels
-    means: NDArray[np.floating],  # `(k, 2)`, pixels, the mean positions in the faces learnt from
+    means: NDArray[np.floating],  # `(k, 2)`, pixels, the mean positions in the training faces
     names: Sequence[str],  # of the keypoints
 ) -> dict[str, Any]:  # what the card says
-    "The errors on faces that were held out, and those of an answer that looks at no picture."
+    "The errors on faces that were held out, and those of the column means."
     figures = {
         "RMSE": rmse(labels, predictions),
         "RMSE of the mean positions": rmse(labels, np.broadcast_to(means, labels.shape)),
@@ -240,9 +240,9 @@ def _measure_held_out(
 def _write_network(
     network: keras.Model,  # as train_simcc gives it
     faces: LabelledFaces,  # the faces
-    rows: tuple[NDArray[np.intp], NDArray[np.intp]],  # learnt from, and held out
+    rows: tuple[NDArray[np.intp], NDArray[np.intp]],  # training rows and held-out rows
     about: dict[str, Any],  # what the card says of the training
-    before: NDArray[np.uint64] | None,  # fingerprints of what the network had seen before; `None`: not known
+    before: NDArray[np.uint64] | None,  # hashes of what the network had been trained on before; `None`: not known
     folder: Path,  # gets the network and its card
 ) -> None:
     "Write a network with what was measured on the faces held out."
@@ -276,7 +276,7 @@ def finetune(
     if out.exists():
         raise InputError(f"{out} exists: name another folder, or remove it")
     if config.n_bins != N_BINS:
-        raise InputError(f"n_bins is {config.n_bins}: a network that predictions for photos needs {N_BINS}")
+        raise InputError(f"n_bins is {config.n_bins}: a network for photos needs {N_BINS}")
     _check_sides(faces)
     rows = hold_out(faces, held_out)
     train_rows, held_out_rows = rows
@@ -382,15 +382,15 @@ def keypoint_scores(
 
 # %% ../nbs/19_finetune.ipynb #765007cc
 def plot_scores(
-    table: pd.DataFrame,  # as score_network gives it
+    table: pd.DataFrame,  # as keypoint_scores gives it
 ) -> Figure:  # the picture
-    "Draw the distance of each keypoint beside the one that was expected."
+    "Draw the distance of each keypoint beside the predicted one."
     place = np.arange(len(table))[::-1]
     with plt.rc_context(PLOT_STYLE):
         figure, axis = plt.subplots(figsize=(6, 0.24 * len(table) + 1))
         axis.plot(table["distance"], place, "o", color=LABEL_COLOR, label="measured")
         axis.plot(
-            table["expected distance"], place, "x", color=PREDICTION_COLOR, mew=2, label="expected by the network"
+            table["expected distance"], place, "x", color=PREDICTION_COLOR, mew=2, label="predicted"
         )
         axis.set(yticks=place, yticklabels=table.index, xlabel="distance from the label, root mean square, pixels")
         axis.set(xlim=(0, None), ylim=(-0.6, len(table) - 0.4))
@@ -408,7 +408,7 @@ def face_scores(
     predictions: NDArray[np.floating],  # `(n, k, 2)`, pixels
     annotator: NDArray[np.str_] | None = None,  # `(n,)`, "A" or "B", for the competition's faces
 ) -> dict[str, float]:  # pixels, but for the shares NME and PCK; what cannot be measured is left out
-    "The error over all labels and of the median face, by eye distance, and by source."
+    "The error over all labels and of the median face, by eye distance, and by annotator."
     keypoints = labels.keypoints
     scores = {
         "RMSE": rmse(keypoints, predictions),
@@ -430,8 +430,8 @@ def face_scores(
 def _seen_faces(
     images: NDArray[np.uint8],  # `(n, 96, 96)`, grey levels
     weights: str | Path | None = None,  # folder of a network; `None`: the package's own
-) -> NDArray[np.bool_] | None:  # `(n,)`, whether it learnt from the picture; `None` where it left no fingerprints
-    "Which pictures a network has learnt from."
+) -> NDArray[np.bool_] | None:  # `(n,)`, whether it was trained on the image; `None` where it has no hashes
+    "Which images a network was trained on."
     hashes = read_hashes(weights)
     return None if hashes is None else np.isin(image_hashes(images), hashes)
 
@@ -447,13 +447,13 @@ def _describe_seen(
             f"the network was trained on {trained_on}; if these faces are among them, this is no measure of new faces"
         )
     if seen.any():
-        return f"{seen.sum()} of {len(seen)} faces were learnt from: this is no measure of new faces"
+        return f"{seen.sum()} of {len(seen)} faces are training faces: this is no measure of new faces"
     return ""
 
 # %% ../nbs/19_finetune.ipynb #8d1be698
 def _read_faces(
     labels: str | Path,  # a table as read_labels takes it, or a folder with the competition's files
-) -> tuple[LabelledFaces, NDArray[np.str_] | None]:  # the faces; `(n,)`, the source of each of the competition's
+) -> tuple[LabelledFaces, NDArray[np.str_] | None]:  # the faces; `(n,)`, the annotator of each of the competition's
     "Labelled faces to measure on."
     if not Path(labels).is_dir():
         return read_labels(labels), None
@@ -484,14 +484,14 @@ def evaluate(
     table, scores = keypoint_scores(known, predictions, predicted_error), face_scores(known, predictions, annotator)
     notes = [_describe_seen(seen, loaded.card)]
     if seen is not None and seen.any() and not np.isnan(known.keypoints[~seen]).all():
-        scores["RMSE on faces not learnt from"] = round(rmse(known.keypoints[~seen], predictions[~seen]), 4)
+        scores["RMSE on other faces"] = round(rmse(known.keypoints[~seen], predictions[~seen]), 4)
     unknown = [name for name in faces.names if name not in known.names]
     if unknown:
         notes.append(f"the network does not know {', '.join(unknown)}")
     if out is not None:
         keypoints = table.astype(object).where(table.notna(), None).to_dict("index")
         figures = {"faces": len(faces.images), "scores": scores, "keypoints": keypoints}
-        figures["learnt from"] = None if seen is None else int(seen.sum())
+        figures["training faces"] = None if seen is None else int(seen.sum())
         with whole_file(out) as temporary:
             temporary.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return _report(table, scores, [note for note in notes if note])
