@@ -389,9 +389,7 @@ def plot_scores(
     with plt.rc_context(PLOT_STYLE):
         figure, axis = plt.subplots(figsize=(6, 0.24 * len(table) + 1))
         axis.plot(table["distance"], place, "o", color=LABEL_COLOR, label="measured")
-        axis.plot(
-            table["expected distance"], place, "x", color=PREDICTION_COLOR, mew=2, label="predicted"
-        )
+        axis.plot(table["expected distance"], place, "x", color=PREDICTION_COLOR, mew=2, label="predicted")
         axis.set(yticks=place, yticklabels=table.index, xlabel="distance from the label, root mean square, pixels")
         axis.set(xlim=(0, None), ylim=(-0.6, len(table) - 0.4))
         axis.grid(axis="y", lw=0.4)
